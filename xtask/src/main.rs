@@ -1,1 +1,67 @@
-fn main() {}
+//! What developers run: `cargo xtask test` for the tests, `cargo xtask check` for what no compiler sees.
+//!
+//! A program instead of shell scripts, because it has rules of its own that are worth a unit test (licence
+//! expressions, the direction of `use` lines), and because a fresh machine has Rust before it has anything else.
+//! It never ships and the product never depends on it.
+
+mod check;
+mod command;
+mod deny;
+mod error;
+mod layers;
+mod licence;
+mod metadata;
+mod needs;
+mod peers;
+
+mod sizes;
+mod source;
+mod test;
+mod unused;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::Error;
+
+/// Developer's commands of the Evergrant repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Runs every test, after installing what the suite needs and this machine lacks.
+    Test {
+        /// Handed to `cargo test` instead of `--workspace`: `-p evergrant-core`, a part of a test's name.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        cargo: Vec<String>,
+    },
+    /// Checks what no compiler sees: layers, file sizes, licences, bans, sources, unused dependencies.
+    Check {
+        /// Only these.
+        checks: Vec<check::Check>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<ExitCode, Error> {
+    let workspace = metadata::load()?;
+    match task {
+        Task::Test { cargo } => test::run(&workspace, &cargo),
+        Task::Check { checks } => check::run(&workspace, &checks),
+    }
+}

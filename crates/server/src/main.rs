@@ -1,1 +1,3 @@
+//! The `evergrant` binary: everything it does is in the library, so that tests can reach it.
+
 fn main() {}
