@@ -1,1 +1,15 @@
-//! core
+//! What is true of OAuth grants: types, rules and time arithmetic.
+//!
+//! No async, no I/O, no clock and no randomness: each rule is a pure function that takes `now` as an argument.
+
+pub mod connection;
+pub mod grant;
+pub mod id;
+pub mod integration;
+pub mod lifetime;
+pub mod notice;
+pub mod outcome;
+pub mod policy;
+pub mod provider;
+pub mod secret;
+pub mod time;

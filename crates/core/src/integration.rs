@@ -1,0 +1,110 @@
+//! One OAuth client registered at a provider, and how it is doing.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{ConnectionId, IntegrationName, ProviderId};
+use crate::policy::{Policy, PolicyOverrides};
+use crate::provider::Provider;
+use crate::secret::ClientSecret;
+use crate::time::{Timestamp, millis, opt_millis};
+
+/// An integration.
+#[derive(Clone, Debug)]
+pub struct Integration {
+    /// The operator's name for it.
+    pub name: IntegrationName,
+    /// What was asked for: a catalogue id, or an inline entry.
+    pub source: ProviderSource,
+    /// What it resolves to; immutable.
+    pub provider: std::sync::Arc<Provider>,
+    /// The client id.
+    pub client_id: String,
+    /// The client secrets, tried in order; none for public clients.
+    pub client_secrets: Vec<StoredClientSecret>,
+    /// The scopes that are asked for; the catalogue's defaults when empty. Also the ceiling for connect sessions.
+    pub scopes: Vec<String>,
+    /// Where applications may be returned to: origin and path prefix.
+    pub return_urls: Vec<String>,
+    /// What this integration changes in the policy.
+    pub policy: PolicyOverrides,
+    /// Whether the operator has paused it: nothing is refreshed or connected.
+    pub paused: bool,
+    /// Whether one account may belong to several subjects.
+    pub shared_accounts: bool,
+    /// How it is doing.
+    pub health: Health,
+    /// Grows by one with each change by an operator; for `if-match`.
+    pub version: u64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When an operator last changed it.
+    pub updated_at: Timestamp,
+}
+
+impl Integration {
+    /// The numbers in force: `base` (defaults and configuration), the provider's, the integration's.
+    pub fn policy(&self, base: &Policy) -> Policy {
+        base.clone().with(&self.provider.policy).with(&self.policy)
+    }
+
+    /// The scopes that a connection is asked for.
+    pub fn requested_scopes(&self) -> &[String] {
+        if self.scopes.is_empty() { &self.provider.default_scopes } else { &self.scopes }
+    }
+}
+
+/// Where an integration's provider comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ProviderSource {
+    /// A catalogue entry.
+    Catalogue(ProviderId),
+    /// An entry given with the integration.
+    Inline(Box<Provider>),
+}
+
+/// One of an integration's secrets.
+#[derive(Clone, Debug)]
+pub struct StoredClientSecret {
+    /// The secret.
+    pub secret: ClientSecret,
+    /// When it ends, if the operator said so.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What an integration's recent calls say of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum Health {
+    /// Nothing is wrong.
+    #[default]
+    Ok,
+    /// One connection's call was refused as coming from a wrong client; a second connection will tell whose fault it is.
+    Suspected {
+        /// Since when.
+        #[serde(with = "millis")]
+        since: Timestamp,
+        /// What the provider said, scrubbed.
+        detail: String,
+        /// The connection that was refused.
+        connection: ConnectionId,
+    },
+    /// The provider refuses our client; its connections read as `error`.
+    Misconfigured {
+        /// Since when.
+        #[serde(with = "millis")]
+        since: Timestamp,
+        /// What the provider said, scrubbed.
+        detail: String,
+        /// When one connection probes it again.
+        #[serde(with = "opt_millis")]
+        next_probe: Option<Timestamp>,
+    },
+}
+
+impl Health {
+    /// Whether the operator must mend it.
+    pub fn is_misconfigured(&self) -> bool {
+        matches!(self, Health::Misconfigured { .. })
+    }
+}

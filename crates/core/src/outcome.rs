@@ -1,0 +1,123 @@
+//! How a call at the token endpoint can end: the classes of `docs/lifecycle.md`, as values and not as errors.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::lifetime::TokenSet;
+
+/// The classes; their names are part of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// 2xx with a usable access token.
+    Success,
+    /// The provider said that this refresh token is dead.
+    InvalidGrant,
+    /// 401 or 403 without saying why.
+    AuthRejected,
+    /// It said that our client id, secret or registration is wrong.
+    InvalidClient,
+    /// 429, or the provider's own form of it.
+    RateLimited,
+    /// 5xx, 408, or a documented "try again" body.
+    Unavailable,
+    /// The request provably never left whole.
+    Network,
+    /// It may have arrived and no whole answer came.
+    Ambiguous,
+    /// 2xx in which no usable token is found.
+    Malformed,
+    /// Any other 4xx, a redirect.
+    Unknown,
+}
+
+impl Class {
+    /// All classes, in the order of the table.
+    pub const ALL: [Class; 10] = [
+        Class::Success,
+        Class::InvalidGrant,
+        Class::AuthRejected,
+        Class::InvalidClient,
+        Class::RateLimited,
+        Class::Unavailable,
+        Class::Network,
+        Class::Ambiguous,
+        Class::Malformed,
+        Class::Unknown,
+    ];
+
+    /// The name in the API, metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Class::Success => "success",
+            Class::InvalidGrant => "invalid_grant",
+            Class::AuthRejected => "auth_rejected",
+            Class::InvalidClient => "invalid_client",
+            Class::RateLimited => "rate_limited",
+            Class::Unavailable => "unavailable",
+            Class::Network => "network",
+            Class::Ambiguous => "ambiguous",
+            Class::Malformed => "malformed",
+            Class::Unknown => "unknown",
+        }
+    }
+
+    /// Whether the class says nothing of the grant: it counts as transient and never disconnects anybody.
+    pub const fn is_transient(self) -> bool {
+        matches!(self, Class::RateLimited | Class::Unavailable | Class::Network | Class::Ambiguous | Class::Malformed)
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How a call for a token ended.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// A usable access token came.
+    Success(Box<TokenSet>),
+    /// Anything else.
+    Failure(Failure),
+}
+
+impl Outcome {
+    /// The class.
+    pub fn class(&self) -> Class {
+        match self {
+            Outcome::Success(_) => Class::Success,
+            Outcome::Failure(failure) => failure.class,
+        }
+    }
+}
+
+/// A call that brought no usable token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Why; never [`Class::Success`].
+    pub class: Class,
+    /// What the provider said, scrubbed of every secret, at most 300 characters; or what happened on the way.
+    pub detail: String,
+    /// The provider's own error code where one was found (`invalid_grant`, `AADSTS…`), scrubbed.
+    pub code: Option<String>,
+    /// How long the provider asks to wait, already clamped to 1 s – 24 h.
+    pub retry_after: Option<Duration>,
+    /// Whether the refresh token that was sent may have been spent by this sending.
+    pub spent: Spent,
+}
+
+/// What a failed sending says of the refresh token that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Spent {
+    /// Provably not: the request never left whole, or the provider says so.
+    No,
+    /// It may have been.
+    Unknown,
+    /// It was: the answer held token strings, or says that the token is dead.
+    Yes,
+}
