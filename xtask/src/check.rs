@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use crate::error::Error;
 use crate::metadata::Workspace;
-use crate::{deny, layers, sizes, unused};
+use crate::{deny, layers, links, sizes, unused};
 
 /// Something that has to change before the work can land.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,10 +19,7 @@ pub struct Finding {
 impl Finding {
     /// At `place` (a file, a package), `what` is wrong and what to do about it.
     pub fn new(place: impl Display, what: impl Into<String>) -> Self {
-        Self {
-            place: place.to_string(),
-            what: what.into(),
-        }
+        Self { place: place.to_string(), what: what.into() }
     }
 }
 
@@ -39,6 +36,8 @@ pub enum Check {
     Layers,
     /// No source file is too long.
     Sizes,
+    /// Links between the pages of the documentation lead somewhere.
+    Links,
     /// Licences, bans, sources and the number of packages are as deny.toml wants.
     Deny,
     /// Every dependency is used.
@@ -50,6 +49,7 @@ impl Check {
         match self {
             Self::Layers => layers::check(workspace),
             Self::Sizes => sizes::check(workspace),
+            Self::Links => links::check(workspace),
             Self::Deny => deny::check(workspace),
             Self::Unused => unused::check(workspace),
         }
@@ -58,11 +58,7 @@ impl Check {
 
 /// Runs these checks, or all, and prints what they found.
 pub fn run(workspace: &Workspace, chosen: &[Check]) -> Result<ExitCode, Error> {
-    let checks = if chosen.is_empty() {
-        Check::value_variants()
-    } else {
-        chosen
-    };
+    let checks = if chosen.is_empty() { Check::value_variants() } else { chosen };
     let mut clean = true;
     for check in checks {
         let findings = check.find(workspace)?;
@@ -73,9 +69,5 @@ pub fn run(workspace: &Workspace, chosen: &[Check]) -> Result<ExitCode, Error> {
         }
         clean &= findings.is_empty();
     }
-    Ok(if clean {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

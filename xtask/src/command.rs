@@ -7,53 +7,32 @@ use crate::error::Error;
 /// The command line as text, for messages.
 pub fn text(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy().into_owned()];
-    words.extend(
-        command
-            .get_args()
-            .map(|argument| argument.to_string_lossy().into_owned()),
-    );
+    words.extend(command.get_args().map(|argument| argument.to_string_lossy().into_owned()));
     words.join(" ")
 }
 
 /// Runs it with this terminal's output and waits; anything but success is an error.
 pub fn run(command: &mut Command) -> Result<(), Error> {
-    let status = command.status().map_err(|source| Error::Start {
-        command: text(command),
-        source,
-    })?;
+    let status = command.status().map_err(|source| Error::Start { command: text(command), source })?;
     if status.success() {
         return Ok(());
     }
-    Err(Error::Exit {
-        command: text(command),
-        status,
-    })
+    Err(Error::Exit { command: text(command), status })
 }
 
 /// Runs it and returns its standard output; anything but success is an error.
 pub fn output(command: &mut Command) -> Result<Vec<u8>, Error> {
-    let output = command
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|source| Error::Start {
-            command: text(command),
-            source,
-        })?;
+    let output =
+        command.stderr(Stdio::inherit()).output().map_err(|source| Error::Start { command: text(command), source })?;
     if output.status.success() {
         return Ok(output.stdout);
     }
-    Err(Error::Exit {
-        command: text(command),
-        status: output.status,
-    })
+    Err(Error::Exit { command: text(command), status: output.status })
 }
 
 /// The cargo that runs this task, so that a toolchain chosen by `cargo +…` is kept.
 pub fn cargo() -> Command {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "cargo names itself to its children this way, and only this way"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "cargo names itself to its children this way, and only this way")]
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     Command::new(cargo)
 }

@@ -98,9 +98,7 @@ fn count(packages: usize) -> Vec<Finding> {
     if packages <= MOST_PACKAGES {
         return Vec::new();
     }
-    let what = format!(
-        "{packages} packages, more than {MOST_PACKAGES}; drop a dependency or a feature of one"
-    );
+    let what = format!("{packages} packages, more than {MOST_PACKAGES}; drop a dependency or a feature of one");
     vec![Finding::new("Cargo.lock", what)]
 }
 
@@ -118,70 +116,36 @@ fn licence_of(package: &Package, rules: &Licences) -> Option<Finding> {
 
 fn ban_of(package: &Package, rules: &Bans) -> Option<Finding> {
     let ban = rules.deny.iter().find(|ban| ban.name == package.name)?;
-    Some(Finding::new(
-        label(package),
-        format!("is banned: {}", ban.reason),
-    ))
+    Some(Finding::new(label(package), format!("is banned: {}", ban.reason)))
 }
 
 fn source_of(package: &Package, rules: &Sources) -> Option<Finding> {
-    let Sources {
-        unknown_registry: Deny::Deny,
-        unknown_git: Deny::Deny,
-        ..
-    } = rules;
+    let Sources { unknown_registry: Deny::Deny, unknown_git: Deny::Deny, .. } = rules;
     let source = package.source.as_deref()?;
     let known = match source.split_once('+') {
-        Some(("registry", address)) => rules
-            .allow_registry
-            .iter()
-            .any(|allowed| allowed == address),
-        Some(("git", address)) => rules
-            .allow_git
-            .iter()
-            .any(|allowed| address.split(['?', '#']).next() == Some(allowed)),
+        Some(("registry", address)) => rules.allow_registry.iter().any(|allowed| allowed == address),
+        Some(("git", address)) => {
+            rules.allow_git.iter().any(|allowed| address.split(['?', '#']).next() == Some(allowed))
+        }
         _ => false,
     };
-    (!known).then(|| {
-        Finding::new(
-            label(package),
-            format!("comes from {source}, which deny.toml does not list"),
-        )
-    })
+    (!known).then(|| Finding::new(label(package), format!("comes from {source}, which deny.toml does not list")))
 }
 
 fn wildcards_of(package: &Package, Deny::Deny: &Deny) -> Vec<Finding> {
-    let wild = package
-        .dependencies
-        .iter()
-        .filter(|dependency| dependency.req == "*" && dependency.path.is_none());
-    wild.map(|dependency| {
-        Finding::new(
-            label(package),
-            format!("takes any version of {}; name one", dependency.name),
-        )
-    })
-    .collect()
+    let wild = package.dependencies.iter().filter(|dependency| dependency.req == "*" && dependency.path.is_none());
+    wild.map(|dependency| Finding::new(label(package), format!("takes any version of {}; name one", dependency.name)))
+        .collect()
 }
 
 fn duplicates(packages: &[Package]) -> Vec<Finding> {
     let mut versions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for package in packages {
-        versions
-            .entry(&package.name)
-            .or_default()
-            .push(&package.version);
+        versions.entry(&package.name).or_default().push(&package.version);
     }
-    let several = versions
-        .into_iter()
-        .filter(|(_, versions)| versions.len() > 1);
+    let several = versions.into_iter().filter(|(_, versions)| versions.len() > 1);
     several
-        .map(|(name, versions)| {
-            Finding::new(
-                name,
-                format!("is there in versions {}", versions.join(", ")),
-            )
-        })
+        .map(|(name, versions)| Finding::new(name, format!("is there in versions {}", versions.join(", "))))
         .collect()
 }
 
@@ -207,21 +171,14 @@ mod tests {
     }
 
     fn rules() -> Rules {
-        toml::from_str(include_str!("../../deny.toml"))
-            .expect("the repository's own rules are readable")
+        toml::from_str(include_str!("../../deny.toml")).expect("the repository's own rules are readable")
     }
 
     #[test]
     fn a_licence_outside_the_list_is_refused() {
-        assert_eq!(
-            licence_of(&package("a", Some("MIT"), None), &rules().licenses),
-            None
-        );
+        assert_eq!(licence_of(&package("a", Some("MIT"), None), &rules().licenses), None);
         for licence in [Some("GPL-3.0-only"), Some("MIT AND"), None] {
-            assert!(
-                licence_of(&package("a", licence, None), &rules().licenses).is_some(),
-                "{licence:?}"
-            );
+            assert!(licence_of(&package("a", licence, None), &rules().licenses).is_some(), "{licence:?}");
         }
     }
 
@@ -229,47 +186,27 @@ mod tests {
     fn a_banned_crate_is_refused_with_its_reason() {
         let finding = ban_of(&package("openssl", Some("MIT"), None), &rules().bans).unwrap();
         assert!(finding.to_string().contains("rustls"), "{finding}");
-        assert_eq!(
-            ban_of(&package("openssl-probe", Some("MIT"), None), &rules().bans),
-            None
-        );
+        assert_eq!(ban_of(&package("openssl-probe", Some("MIT"), None), &rules().bans), None);
     }
 
     #[test]
     fn a_package_comes_from_the_public_registry_or_from_here() {
         let sources = rules().sources;
-        assert_eq!(
-            source_of(&package("a", None, Some(CRATES_IO)), &sources),
-            None
-        );
+        assert_eq!(source_of(&package("a", None, Some(CRATES_IO)), &sources), None);
         assert_eq!(source_of(&package("a", None, None), &sources), None);
-        for source in [
-            "git+https://github.com/a/b?rev=1#2",
-            "registry+https://elsewhere.example/index",
-            "path+x",
-        ] {
-            assert!(
-                source_of(&package("a", None, Some(source)), &sources).is_some(),
-                "{source}"
-            );
+        for source in ["git+https://github.com/a/b?rev=1#2", "registry+https://elsewhere.example/index", "path+x"] {
+            assert!(source_of(&package("a", None, Some(source)), &sources).is_some(), "{source}");
         }
     }
 
     #[test]
     fn any_version_is_no_version() {
-        assert_eq!(
-            wildcards_of(&package("a", None, None), &Deny::Deny).len(),
-            1
-        );
+        assert_eq!(wildcards_of(&package("a", None, None), &Deny::Deny).len(), 1);
     }
 
     #[test]
     fn two_versions_of_one_crate_are_seen() {
-        let packages = [
-            package("a", None, None),
-            package("a", None, None),
-            package("b", None, None),
-        ];
+        let packages = [package("a", None, None), package("a", None, None), package("b", None, None)];
         assert_eq!(duplicates(&packages).len(), 1);
     }
 
@@ -281,10 +218,7 @@ mod tests {
 
     #[test]
     fn a_setting_that_nobody_checks_is_refused() {
-        let text = format!(
-            "{}\n[advisories]\nversion = 2\n",
-            include_str!("../../deny.toml")
-        );
+        let text = format!("{}\n[advisories]\nversion = 2\n", include_str!("../../deny.toml"));
         assert!(toml::from_str::<Rules>(&text).is_err());
     }
 }

@@ -15,27 +15,14 @@ use crate::{sizes, source};
 /// What each crate may name in `[dependencies]` and, besides, in `[dev-dependencies]`.
 const CRATES: [(&str, &[&str], &[&str]); 5] = [
     ("evergrant-core", &[], &[]),
-    (
-        "evergrant-store",
-        &["evergrant-core"],
-        &["evergrant-testkit"],
-    ),
+    ("evergrant-store", &["evergrant-core"], &["evergrant-testkit"]),
     ("evergrant-testkit", &["evergrant-core"], &[]),
-    (
-        "evergrant",
-        &["evergrant-core", "evergrant-store", "evergrant-testkit"],
-        &[],
-    ),
+    ("evergrant", &["evergrant-core", "evergrant-store", "evergrant-testkit"], &[]),
     ("xtask", &[], &[]),
 ];
 
 /// The server's layers, the highest first; modules of one line stand beside each other.
-const SERVER: [&[&str]; 4] = [
-    &["cli"],
-    &["http", "dashboard"],
-    &["service"],
-    &["provider", "notify"],
-];
+const SERVER: [&[&str]; 4] = [&["cli"], &["http", "dashboard"], &["service"], &["provider", "notify"]];
 
 /// Every arrow that points upward.
 pub fn check(workspace: &Workspace) -> Result<Vec<Finding>, Error> {
@@ -54,10 +41,7 @@ fn crate_arrows(package: &Package) -> Vec<Finding> {
         let what = "has no place among the layers; give it one in xtask/src/layers.rs";
         return vec![Finding::new(&package.name, what)];
     };
-    let ours = package
-        .dependencies
-        .iter()
-        .filter(|dependency| dependency.path.is_some());
+    let ours = package.dependencies.iter().filter(|dependency| dependency.path.is_some());
     let upward = ours.filter(|dependency| {
         let name = dependency.name.as_str();
         let as_test = dependency.kind.as_deref() == Some("dev") && dev.contains(&name);
@@ -65,10 +49,7 @@ fn crate_arrows(package: &Package) -> Vec<Finding> {
     });
     upward
         .map(|dependency| {
-            let what = format!(
-                "depends on {}, which stands above or beside it",
-                dependency.name
-            );
+            let what = format!("depends on {}, which stands above or beside it", dependency.name);
             Finding::new(&package.name, what)
         })
         .collect()
@@ -83,9 +64,7 @@ fn module_arrows(workspace: &Workspace, package: &Package) -> Result<Vec<Finding
             continue;
         }
         for target in upward(&module_of(within), &source::read(&path)?) {
-            let what = format!(
-                "uses `crate::{target}`, a layer above; pass what it needs down, or move the code"
-            );
+            let what = format!("uses `crate::{target}`, a layer above; pass what it needs down, or move the code");
             findings.push(Finding::new(workspace.relative(&path).display(), what));
         }
     }
@@ -96,9 +75,7 @@ fn module_arrows(workspace: &Workspace, package: &Package) -> Result<Vec<Finding
 fn module_of(path: &Path) -> Vec<String> {
     let parts = path.with_extension("");
     let names = parts.iter().map(|part| part.to_string_lossy().into_owned());
-    names
-        .filter(|name| !matches!(name.as_str(), "mod" | "lib" | "main"))
-        .collect()
+    names.filter(|name| !matches!(name.as_str(), "mod" | "lib" | "main")).collect()
 }
 
 fn layer(module: &str) -> Option<usize> {
@@ -139,10 +116,7 @@ fn top_level_names(module: &[String], text: &str) -> Vec<String> {
 
 /// What follows `super::super…` if that many steps lead to the root from this depth.
 fn climb<'a, 'b>(tokens: &'b [&'a str], depth: usize) -> Option<&'b [&'a str]> {
-    let steps = tokens
-        .chunks(2)
-        .take_while(|pair| *pair == ["super", "::"])
-        .count();
+    let steps = tokens.chunks(2).take_while(|pair| *pair == ["super", "::"]).count();
     (steps == depth).then(|| &tokens[steps * 2 - 1..])
 }
 
@@ -231,114 +205,58 @@ mod tests {
         assert!(crate_arrows(&package("evergrant", "evergrant-store", None)).is_empty());
         assert!(crate_arrows(&package("evergrant-store", "evergrant-core", None)).is_empty());
         for upward in ["evergrant", "evergrant-store", "evergrant-testkit"] {
-            assert_eq!(
-                crate_arrows(&package("evergrant-core", upward, None)).len(),
-                1,
-                "{upward}"
-            );
+            assert_eq!(crate_arrows(&package("evergrant-core", upward, None)).len(), 1, "{upward}");
         }
     }
 
     #[test]
     fn the_store_may_meet_the_testkit_in_its_tests_only() {
-        assert!(
-            crate_arrows(&package(
-                "evergrant-store",
-                "evergrant-testkit",
-                Some("dev")
-            ))
-            .is_empty()
-        );
-        assert_eq!(
-            crate_arrows(&package("evergrant-store", "evergrant-testkit", None)).len(),
-            1
-        );
+        assert!(crate_arrows(&package("evergrant-store", "evergrant-testkit", Some("dev"))).is_empty());
+        assert_eq!(crate_arrows(&package("evergrant-store", "evergrant-testkit", None)).len(), 1);
     }
 
     #[test]
     fn a_crate_without_a_place_is_a_finding() {
-        assert_eq!(
-            crate_arrows(&package("evergrant-new", "evergrant-core", None)).len(),
-            1
-        );
+        assert_eq!(crate_arrows(&package("evergrant-new", "evergrant-core", None)).len(), 1);
     }
 
     #[test]
     fn a_use_line_that_points_upward_is_found() {
+        assert_eq!(upward_from("service/refresh.rs", "use crate::http::Problem;"), ["http"]);
         assert_eq!(
-            upward_from("service/refresh.rs", "use crate::http::Problem;"),
-            ["http"]
-        );
-        assert_eq!(
-            upward_from(
-                "provider.rs",
-                "use crate::{config::Config, service::{self, x}, cli};"
-            ),
+            upward_from("provider.rs", "use crate::{config::Config, service::{self, x}, cli};"),
             ["cli", "service"]
         );
-        assert_eq!(
-            upward_from("notify/mod.rs", "pub(crate) use super::dashboard::page;"),
-            ["dashboard"]
-        );
+        assert_eq!(upward_from("notify/mod.rs", "pub(crate) use super::dashboard::page;"), ["dashboard"]);
     }
 
     #[test]
     fn a_path_in_the_middle_of_the_code_is_found_too() {
-        assert_eq!(
-            upward_from("service/mod.rs", "fn f() { crate::cli::print() }"),
-            ["cli"]
-        );
-        assert_eq!(
-            upward_from(
-                "service/a/b.rs",
-                "fn f() { super::super::super::http::x() }"
-            ),
-            ["http"]
-        );
+        assert_eq!(upward_from("service/mod.rs", "fn f() { crate::cli::print() }"), ["cli"]);
+        assert_eq!(upward_from("service/a/b.rs", "fn f() { super::super::super::http::x() }"), ["http"]);
     }
 
     #[test]
     fn downward_and_sideways_are_fine() {
-        assert!(
-            upward_from(
-                "cli/mod.rs",
-                "use crate::{http, service}; use crate::notify;"
-            )
-            .is_empty()
-        );
+        assert!(upward_from("cli/mod.rs", "use crate::{http, service}; use crate::notify;").is_empty());
         assert!(upward_from("http/mod.rs", "use crate::dashboard; use crate::http::x;").is_empty());
         assert!(upward_from("lib.rs", "pub mod cli; use crate::cli::main;").is_empty());
     }
 
     #[test]
     fn another_crate_of_the_same_name_is_no_layer() {
-        assert!(
-            upward_from(
-                "service/mod.rs",
-                "use http::StatusCode; use hyper::service::http;"
-            )
-            .is_empty()
-        );
+        assert!(upward_from("service/mod.rs", "use http::StatusCode; use hyper::service::http;").is_empty());
     }
 
     #[test]
     fn words_in_comments_and_strings_are_no_arrows() {
-        assert!(
-            upward_from(
-                "service/mod.rs",
-                "// use crate::cli;\nlet a = \"crate::cli\";"
-            )
-            .is_empty()
-        );
+        assert!(upward_from("service/mod.rs", "// use crate::cli;\nlet a = \"crate::cli\";").is_empty());
     }
 
     #[test]
     fn super_inside_an_inline_module_stays_in_the_file() {
         let text = "mod tests { use super::http; } use super::cli;";
         assert_eq!(upward_from("service.rs", text), ["cli"]);
-        assert_eq!(
-            upward_from("service.rs", "mod tests { use super::super::http; }"),
-            ["http"]
-        );
+        assert_eq!(upward_from("service.rs", "mod tests { use super::super::http; }"), ["http"]);
     }
 }

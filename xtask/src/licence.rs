@@ -8,15 +8,9 @@ use std::collections::BTreeSet;
 
 /// Whether one may take this package while accepting only `allowed`. `None`: the expression makes no sense.
 pub fn is_allowed(expression: &str, allowed: &BTreeSet<String>) -> Option<bool> {
-    let spaced = expression
-        .replace('(', " ( ")
-        .replace(')', " ) ")
-        .replace('/', " OR ");
+    let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
-    let mut reader = Reader {
-        words: &words,
-        allowed,
-    };
+    let mut reader = Reader { words: &words, allowed };
     let verdict = reader.any()?;
     reader.words.is_empty().then_some(verdict)
 }
@@ -100,10 +94,7 @@ mod tests {
     #[test]
     fn an_exception_leaves_the_decision_to_its_licence() {
         assert_eq!(verdict("Apache-2.0 WITH LLVM-exception"), Some(true));
-        assert_eq!(
-            verdict("GPL-2.0-only WITH Classpath-exception-2.0"),
-            Some(false)
-        );
+        assert_eq!(verdict("GPL-2.0-only WITH Classpath-exception-2.0"), Some(false));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod deny;
 mod error;
 mod layers;
 mod licence;
+mod links;
 mod metadata;
 mod needs;
 mod peers;
@@ -41,7 +42,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         cargo: Vec<String>,
     },
-    /// Checks what no compiler sees: layers, file sizes, licences, bans, sources, unused dependencies.
+    /// Checks what no compiler sees: layers, file sizes, links, licences, bans, sources, unused dependencies.
     Check {
         /// Only these.
         checks: Vec<check::Check>,

@@ -67,9 +67,7 @@ impl Package {
 impl Workspace {
     /// The packages that are ours.
     pub fn members(&self) -> impl Iterator<Item = &Package> {
-        self.packages
-            .iter()
-            .filter(|package| self.workspace_members.contains(&package.id))
+        self.packages.iter().filter(|package| self.workspace_members.contains(&package.id))
     }
 
     /// A path as seen from the workspace's root, for messages.

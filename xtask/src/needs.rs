@@ -29,12 +29,7 @@ const NEEDS: [Need; 2] = [
         package: "nodejs",
         purpose: "runs the certified OpenID provider that the service is tested against",
     },
-    Need {
-        program: "npm",
-        least: 9,
-        package: "npm",
-        purpose: "installs that provider from its lock file",
-    },
+    Need { program: "npm", least: 9, package: "npm", purpose: "installs that provider from its lock file" },
 ];
 
 /// What a machine has of a [`Need`].
@@ -60,17 +55,11 @@ impl fmt::Display for Lacking {
 
 /// Makes sure that everything needed is there.
 pub fn provide() -> Result<(), Error> {
-    let missing: Vec<&Need> = NEEDS
-        .iter()
-        .filter(|need| find(need) == Found::Nothing)
-        .collect();
+    let missing: Vec<&Need> = NEEDS.iter().filter(|need| find(need) == Found::Nothing).collect();
     if !missing.is_empty() && can_install() {
         install(&missing)?;
     }
-    let lacking: Vec<String> = NEEDS
-        .iter()
-        .filter_map(|need| complaint(need, &find(need)))
-        .collect();
+    let lacking: Vec<String> = NEEDS.iter().filter_map(|need| complaint(need, &find(need))).collect();
     if lacking.is_empty() {
         return Ok(());
     }
@@ -78,10 +67,7 @@ pub fn provide() -> Result<(), Error> {
 }
 
 fn find(need: &Need) -> Found {
-    let answer = Command::new(need.program)
-        .arg("--version")
-        .stderr(Stdio::null())
-        .output();
+    let answer = Command::new(need.program).arg("--version").stderr(Stdio::null()).output();
     let Ok(answer) = answer else {
         return Found::Nothing;
     };
@@ -91,9 +77,7 @@ fn find(need: &Need) -> Found {
 /// Reads the first number of what `--version` printed; a program that tells none is not the one that is meant.
 fn judge(answer: &str, least: u32) -> Found {
     let digits = answer.trim_start_matches(|character: char| !character.is_ascii_digit());
-    let number = digits
-        .split(|character: char| !character.is_ascii_digit())
-        .next();
+    let number = digits.split(|character: char| !character.is_ascii_digit()).next();
     match number.and_then(|number| number.parse().ok()) {
         None => Found::Nothing,
         Some(version) if version < least => Found::TooOld(version),
@@ -102,20 +86,13 @@ fn judge(answer: &str, least: u32) -> Found {
 }
 
 fn complaint(need: &Need, found: &Found) -> Option<String> {
-    let Need {
-        program,
-        least,
-        package,
-        purpose,
-    } = need;
+    let Need { program, least, package, purpose } = need;
     match found {
         Found::Fit => None,
-        Found::TooOld(version) => Some(format!(
-            "{program} {least} or newer (it {purpose}); here is {version}"
-        )),
-        Found::Nothing => Some(format!(
-            "{program} {least} or newer (it {purpose}); on Debian or Ubuntu: apt-get install {package}"
-        )),
+        Found::TooOld(version) => Some(format!("{program} {least} or newer (it {purpose}); here is {version}")),
+        Found::Nothing => {
+            Some(format!("{program} {least} or newer (it {purpose}); on Debian or Ubuntu: apt-get install {package}"))
+        }
     }
 }
 
@@ -127,14 +104,7 @@ fn can_install() -> bool {
 }
 
 fn install(missing: &[&Need]) -> Result<(), Error> {
-    println!(
-        "installing {}",
-        missing
-            .iter()
-            .map(|need| need.package)
-            .collect::<Vec<_>>()
-            .join(", ")
-    );
+    println!("installing {}", missing.iter().map(|need| need.package).collect::<Vec<_>>().join(", "));
     command::run(Command::new("apt-get").args(["update", "--quiet"]))?;
     let mut apt = Command::new("apt-get");
     apt.args(["install", "--yes", "--quiet", "--no-install-recommends"])
@@ -151,10 +121,7 @@ mod tests {
     #[test]
     fn a_version_is_read_however_the_program_writes_it() {
         assert_eq!(judge("v20.20.2\n", 20), Found::Fit);
-        assert_eq!(
-            judge("psql (PostgreSQL) 15.8 (Debian 15.8-0)", 15),
-            Found::Fit
-        );
+        assert_eq!(judge("psql (PostgreSQL) 15.8 (Debian 15.8-0)", 15), Found::Fit);
         assert_eq!(judge("v18.19.0\n", 20), Found::TooOld(18));
         assert_eq!(judge("", 20), Found::Nothing);
     }
@@ -162,10 +129,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_named_with_the_way_to_get_it() {
         let complaint = complaint(&NEEDS[0], &Found::Nothing).unwrap();
-        assert!(
-            complaint.contains("node 20 or newer") && complaint.contains("apt-get install nodejs"),
-            "{complaint}"
-        );
+        assert!(complaint.contains("node 20 or newer") && complaint.contains("apt-get install nodejs"), "{complaint}");
     }
 
     #[test]

@@ -19,14 +19,9 @@ pub fn install(workspace: &Workspace) -> Result<(), Error> {
         }
         println!("installing {}", workspace.relative(&folder).display());
         let mut npm = Command::new("npm");
-        npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"])
-            .current_dir(&folder)
-            .stdin(Stdio::null());
+        npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(&folder).stdin(Stdio::null());
         command::run(&mut npm)?;
-        fs::copy(&lock, &stamp).map_err(|source| Error::File {
-            path: stamp,
-            source,
-        })?;
+        fs::copy(&lock, &stamp).map_err(|source| Error::File { path: stamp, source })?;
     }
     Ok(())
 }
@@ -35,10 +30,7 @@ fn locked_folders(peers: &Path) -> Result<Vec<PathBuf>, Error> {
     if !peers.exists() {
         return Ok(Vec::new());
     }
-    let failed = |source| Error::File {
-        path: peers.to_path_buf(),
-        source,
-    };
+    let failed = |source| Error::File { path: peers.to_path_buf(), source };
     let mut folders = Vec::new();
     for entry in fs::read_dir(peers).map_err(failed)? {
         let folder = entry.map_err(failed)?.path();

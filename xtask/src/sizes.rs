@@ -18,11 +18,7 @@ pub fn check(workspace: &Workspace) -> Result<Vec<Finding>, Error> {
     for package in workspace.members() {
         for path in source::rust_files(package.folder())? {
             let relative = workspace.relative(&path);
-            let lines = if is_test(relative) {
-                0
-            } else {
-                product_lines(&source::read(&path)?)
-            };
+            let lines = if is_test(relative) { 0 } else { product_lines(&source::read(&path)?) };
             if lines > LIMIT {
                 findings.push(Finding::new(
                     relative.display(),
@@ -43,9 +39,7 @@ pub fn is_test(path: &Path) -> bool {
 /// Lines before the `mod tests { … }` that ends a file.
 fn product_lines(text: &str) -> usize {
     let lines: Vec<&str> = text.lines().collect();
-    let tests = lines
-        .windows(2)
-        .position(|pair| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod tests {"));
+    let tests = lines.windows(2).position(|pair| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod tests {"));
     tests.unwrap_or(lines.len())
 }
 

@@ -17,10 +17,7 @@ pub fn rust_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Error> {
-    let failed = |source| Error::File {
-        path: folder.to_path_buf(),
-        source,
-    };
+    let failed = |source| Error::File { path: folder.to_path_buf(), source };
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let path = entry.path();
@@ -38,10 +35,7 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Error> {
 
 /// The text of a file.
 pub fn read(path: &Path) -> Result<String, Error> {
-    fs::read_to_string(path).map_err(|source| Error::File {
-        path: path.to_path_buf(),
-        source,
-    })
+    fs::read_to_string(path).map_err(|source| Error::File { path: path.to_path_buf(), source })
 }
 
 /// The code with every comment, string and character literal replaced by a space; line breaks stay.
@@ -133,8 +127,7 @@ pub fn tokens(code: &str) -> Vec<&str> {
         let length = if rest.starts_with("::") {
             2
         } else if name(first) {
-            rest.find(|character| !name(character))
-                .unwrap_or(rest.len())
+            rest.find(|character| !name(character)).unwrap_or(rest.len())
         } else {
             first.len_utf8()
         };
@@ -150,21 +143,16 @@ mod tests {
 
     #[test]
     fn comments_and_literals_are_blanked_and_lines_kept() {
-        let source = "use a; // crate::b\n/* x /* y */ crate::c\n */ let s = \"crate::d \\\" e\"; f('\"', b'\\'', 'g');\n";
+        let source =
+            "use a; // crate::b\n/* x /* y */ crate::c\n */ let s = \"crate::d \\\" e\"; f('\"', b'\\'', 'g');\n";
         let code = code_only(source);
-        assert_eq!(
-            code.split_whitespace().collect::<Vec<_>>().join(" "),
-            "use a; let s = ; f( , , );"
-        );
+        assert_eq!(code.split_whitespace().collect::<Vec<_>>().join(" "), "use a; let s = ; f( , , );");
         assert_eq!(code.matches('\n').count(), source.matches('\n').count());
     }
 
     #[test]
     fn a_lifetime_is_not_a_character() {
-        assert_eq!(
-            code_only("fn f<'a>(x: &'a str) -> &'a str"),
-            "fn f<'a>(x: &'a str) -> &'a str"
-        );
+        assert_eq!(code_only("fn f<'a>(x: &'a str) -> &'a str"), "fn f<'a>(x: &'a str) -> &'a str");
     }
 
     #[test]
@@ -175,9 +163,6 @@ mod tests {
 
     #[test]
     fn names_and_path_signs_are_whole_tokens() {
-        assert_eq!(
-            tokens("use crate::{a, b_1};"),
-            ["use", "crate", "::", "{", "a", ",", "b_1", "}", ";"]
-        );
+        assert_eq!(tokens("use crate::{a, b_1};"), ["use", "crate", "::", "{", "a", ",", "b_1", "}", ";"]);
     }
 }

@@ -24,9 +24,7 @@ pub fn run(workspace: &Workspace, chosen: &[String]) -> Result<ExitCode, Error> 
     needs::provide()?;
     peers::install(workspace)?;
     let mut cargo = command::cargo();
-    cargo
-        .args(["test", "--locked", "--no-fail-fast"])
-        .current_dir(&workspace.root);
+    cargo.args(["test", "--locked", "--no-fail-fast"]).current_dir(&workspace.root);
     if chosen.is_empty() {
         cargo.arg("--workspace");
     }
@@ -42,14 +40,8 @@ fn watch(cargo: &mut Command) -> Result<(Tally, bool), Error> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
-        .map_err(|source| Error::Start {
-            command: text.clone(),
-            source,
-        })?;
-    let failed = |source| Error::Output {
-        command: text.clone(),
-        source,
-    };
+        .map_err(|source| Error::Start { command: text.clone(), source })?;
+    let failed = |source| Error::Output { command: text.clone(), source };
     let mut tally = Tally::default();
     if let Some(output) = child.stdout.take() {
         for line in BufReader::new(output).split(b'\n') {
@@ -65,10 +57,7 @@ fn watch(cargo: &mut Command) -> Result<(Tally, bool), Error> {
 /// Prints the closing line and decides. A test that did not run is not a test that passed.
 fn conclude(mut tally: Tally, whole: bool) -> ExitCode {
     if tally.ignored > 0 {
-        println!(
-            "{} tests are marked as ignored; none may be: mend or remove them",
-            tally.ignored
-        );
+        println!("{} tests are marked as ignored; none may be: mend or remove them", tally.ignored);
     }
     if tally.passed + tally.failed == 0 {
         println!("no test ran");
@@ -78,27 +67,17 @@ fn conclude(mut tally: Tally, whole: bool) -> ExitCode {
         tally.failed = 1;
     }
     println!("{} passed, {} failed", tally.passed, tally.failed);
-    if tally.is_good() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 impl Tally {
     /// Adds a line like `test result: ok. 3 passed; 0 failed; 0 ignored; …`; any other line adds nothing.
     fn add(&mut self, line: &str) {
-        let Some((_, counts)) = line
-            .strip_prefix("test result: ")
-            .and_then(|rest| rest.split_once(". "))
-        else {
+        let Some((_, counts)) = line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". ")) else {
             return;
         };
         for count in counts.split("; ") {
-            match count
-                .split_once(' ')
-                .map(|(number, what)| (number.parse::<u64>(), what))
-            {
+            match count.split_once(' ').map(|(number, what)| (number.parse::<u64>(), what)) {
                 Some((Ok(number), "passed")) => self.passed += number,
                 Some((Ok(number), "failed")) => self.failed += number,
                 Some((Ok(number), "ignored")) => self.ignored += number,
@@ -128,21 +107,14 @@ mod tests {
             test a ... ok\n\
             test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s\n\
             test result: FAILED. 1 passed; 3 failed; 1 ignored; 0 measured; 7 filtered out; finished in 1.20s\n";
-        let expected = Tally {
-            passed: 3,
-            failed: 3,
-            ignored: 1,
-        };
+        let expected = Tally { passed: 3, failed: 3, ignored: 1 };
         assert_eq!(tally(lines), expected);
     }
 
     #[test]
     fn a_run_without_tests_is_not_good() {
         assert!(!tally("").is_good());
-        assert!(
-            !tally("test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out")
-                .is_good()
-        );
+        assert!(!tally("test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out").is_good());
     }
 
     #[test]
@@ -154,9 +126,6 @@ mod tests {
 
     #[test]
     fn text_that_a_test_prints_is_not_counted() {
-        assert_eq!(
-            tally("log: test result: ok. 5 passed; 0 failed\n5 passed"),
-            Tally::default()
-        );
+        assert_eq!(tally("log: test result: ok. 5 passed; 0 failed\n5 passed"), Tally::default());
     }
 }

@@ -48,10 +48,8 @@ fn is_used(dependency: &Dependency, words: &BTreeSet<String>) -> bool {
 }
 
 fn is_needed(package: &Package, dependency: &Dependency) -> bool {
-    let listed = package
-        .metadata
-        .as_ref()
-        .and_then(|metadata| metadata.pointer("/unused-dependencies/needed")?.as_array());
+    let listed =
+        package.metadata.as_ref().and_then(|metadata| metadata.pointer("/unused-dependencies/needed")?.as_array());
     listed.is_some_and(|names| names.iter().any(|name| name == dependency.name.as_str()))
 }
 
@@ -67,33 +65,16 @@ fn unasked(workspace: &Workspace) -> Result<Vec<Finding>, Error> {
     let offered = offered(&text);
     let unasked = offered.iter().filter(|name| !taken.contains(name.as_str()));
     Ok(unasked
-        .map(|name| {
-            Finding::new(
-                "Cargo.toml",
-                format!("offers {name}, which no crate takes; remove it"),
-            )
-        })
+        .map(|name| Finding::new("Cargo.toml", format!("offers {name}, which no crate takes; remove it")))
         .collect())
 }
 
 /// The package names under `[workspace.dependencies]`.
 fn offered(manifest: &str) -> Vec<String> {
     let manifest: toml::Table = manifest.parse().unwrap_or_default();
-    let dependencies = manifest
-        .get("workspace")
-        .and_then(|workspace| workspace.get("dependencies"));
-    let lines = dependencies
-        .and_then(toml::Value::as_table)
-        .into_iter()
-        .flatten();
-    lines
-        .map(|(key, line)| {
-            line.get("package")
-                .and_then(toml::Value::as_str)
-                .unwrap_or(key)
-                .to_owned()
-        })
-        .collect()
+    let dependencies = manifest.get("workspace").and_then(|workspace| workspace.get("dependencies"));
+    let lines = dependencies.and_then(toml::Value::as_table).into_iter().flatten();
+    lines.map(|(key, line)| line.get("package").and_then(toml::Value::as_str).unwrap_or(key).to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -120,8 +101,7 @@ mod tests {
 
     #[test]
     fn a_renamed_line_of_the_workspace_is_known_by_its_package() {
-        let manifest =
-            "[workspace.dependencies]\na = \"1\"\nb = { package = \"c\", version = \"1\" }\n";
+        let manifest = "[workspace.dependencies]\na = \"1\"\nb = { package = \"c\", version = \"1\" }\n";
         assert_eq!(offered(manifest), ["a", "c"]);
     }
 }
