@@ -27,7 +27,7 @@ pub struct GrantFacts {
     pub issued_at: Timestamp,
     /// When the access token ends.
     pub expiry: Expiry,
-    /// The access token's whole life in milliseconds, where it is known: not for an import.
+    /// The access token's whole life in milliseconds, where it is known: not for an import; 0 when it came expired.
     pub lifetime_millis: Option<u64>,
     /// Names the access token without revealing it.
     pub token_id: String,

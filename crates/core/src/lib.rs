@@ -2,14 +2,17 @@
 //!
 //! No async, no I/O, no clock and no randomness: each rule is a pure function that takes `now` as an argument.
 
+pub mod circuit;
 pub mod connection;
 pub mod grant;
 pub mod id;
 pub mod integration;
+pub mod lifecycle;
 pub mod lifetime;
 pub mod notice;
 pub mod outcome;
 pub mod policy;
 pub mod provider;
+pub mod schedule;
 pub mod secret;
 pub mod time;

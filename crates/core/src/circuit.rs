@@ -1,0 +1,226 @@
+//! When an integration as a whole is left alone: circuit breaker, retry budget and the mass-verdict brake.
+//!
+//! Values of the process, not of the database: each node sees its own calls. Pure: the caller brings `now` and the class.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use crate::id::ConnectionId;
+use crate::outcome::Class;
+use crate::policy::Policy;
+use crate::time::Timestamp;
+
+/// Transient failures in a row, over at least [`OPEN_CONNECTIONS`], that open the breaker.
+const OPEN_AFTER: u32 = 5;
+/// How many different connections these must have hit.
+const OPEN_CONNECTIONS: usize = 3;
+/// With this many calls in [`RATE_WINDOW`], half of them failing opens it too.
+const RATE_CALLS: usize = 20;
+/// The window for that share.
+const RATE_WINDOW: Duration = Duration::from_secs(30);
+/// The first pause between probes of an open breaker, doubling.
+const PROBE_MIN: Duration = Duration::from_secs(30);
+/// The longest such pause.
+const PROBE_MAX: Duration = Duration::from_secs(300);
+
+/// 1, 2, 4, 8 refreshes in a row that went well close it.
+const HEALED: u32 = 8;
+
+/// Whether calls of an integration go out.
+#[derive(Clone, Debug)]
+pub struct Breaker {
+    state: State,
+    in_a_row: u32,
+    hit: BTreeSet<ConnectionId>,
+    recent: VecDeque<(Timestamp, bool)>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum State {
+    Closed,
+    Open {
+        next_probe: Timestamp,
+        probes: u32,
+    },
+    /// Probed well: this many refreshes may go out, doubling with each success.
+    HalfOpen {
+        allowed: u32,
+        out: u32,
+    },
+}
+
+/// What the breaker says to somebody who wants to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Go.
+    Go,
+    /// Make a connection (TCP, TLS) first, without any request, and tell how it went.
+    Probe,
+    /// Not before this instant.
+    Wait(Timestamp),
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Breaker { state: State::Closed, in_a_row: 0, hit: BTreeSet::new(), recent: VecDeque::new() }
+    }
+}
+
+impl Breaker {
+    /// Whether it is open or half open.
+    pub fn is_open(&self) -> bool {
+        self.state != State::Closed
+    }
+
+    /// Whether a refresh may go out now. [`Admission::Go`] in the half-open state counts as sent.
+    pub fn admit(&mut self, policy: &Policy, now: Timestamp) -> Admission {
+        match &mut self.state {
+            State::Closed => Admission::Go,
+            State::Open { next_probe, probes } if *next_probe <= now => {
+                *probes = probes.saturating_add(1);
+                *next_probe = now.plus(probe_pause(*probes, policy));
+                Admission::Probe
+            }
+            State::Open { next_probe, .. } => Admission::Wait(*next_probe),
+            State::HalfOpen { allowed, out, .. } if *out < *allowed => {
+                *out += 1;
+                Admission::Go
+            }
+            State::HalfOpen { .. } => Admission::Wait(now.plus(policy.retry_min)),
+        }
+    }
+
+    /// A probe connected, or did not.
+    pub fn probed(&mut self, connected: bool) {
+        if connected && matches!(self.state, State::Open { .. }) {
+            self.state = State::HalfOpen { allowed: 1, out: 0, good: 0 };
+        }
+    }
+
+    /// A refresh ended. Only classes that speak of the provider's health move the breaker.
+    pub fn ended(&mut self, connection: &ConnectionId, class: Class, policy: &Policy, now: Timestamp) {
+        let failed = class.is_transient() && class != Class::RateLimited;
+        self.remember(failed, now);
+        if !failed {
+            self.answered();
+            return;
+        }
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        if self.hit.len() < OPEN_CONNECTIONS {
+            self.hit.insert(connection.clone());
+        }
+        let half = self.recent.len() >= RATE_CALLS
+            && self.recent.iter().filter(|call| call.1).count() * 2 >= self.recent.len();
+        let row = self.in_a_row >= OPEN_AFTER && self.hit.len() >= OPEN_CONNECTIONS;
+        let reopened = matches!(self.state, State::HalfOpen { .. });
+        if (row || half || reopened) && !matches!(self.state, State::Open { .. }) {
+            self.state = State::Open { next_probe: now.plus(probe_pause(1, policy)), probes: 1 };
+            self.recent.clear();
+        }
+    }
+
+    fn answered(&mut self) {
+        self.in_a_row = 0;
+        self.hit.clear();
+        let State::HalfOpen { allowed, out, good } = &mut self.state else { return };
+        *good += 1;
+        if good < allowed {
+            return;
+        }
+        (*allowed, *out, *good) = (*allowed * 2, 0, 0);
+        if *allowed > HEALED {
+            self.state = State::Closed;
+        }
+    }
+
+    fn remember(&mut self, failed: bool, now: Timestamp) {
+        self.recent.push_back((now, failed));
+        while self.recent.len() > 200 || self.recent.front().is_some_and(|call| now.since(call.0) > RATE_WINDOW) {
+            self.recent.pop_front();
+        }
+    }
+}
+
+/// Probes scale with the policy's back-off, so that scaled tests see them too.
+fn probe_pause(probes: u32, policy: &Policy) -> Duration {
+    let first = PROBE_MIN.min(policy.backoff_min);
+    let longest = PROBE_MAX.min(policy.backoff_max);
+    first.saturating_mul(1 << probes.saturating_sub(1).min(10)).min(longest)
+}
+
+/// Second tries may be at most a tenth of first tries, over a sliding window, with a small allowance to begin with.
+#[derive(Clone, Debug)]
+pub struct RetryBudget {
+    tokens: f64,
+}
+
+impl Default for RetryBudget {
+    fn default() -> Self {
+        RetryBudget { tokens: RetryBudget::ALLOWANCE }
+    }
+}
+
+impl RetryBudget {
+    const ALLOWANCE: f64 = 10.0;
+
+    /// A first try went out.
+    pub fn first_try(&mut self) {
+        self.tokens = (self.tokens + 0.1).min(Self::ALLOWANCE * 10.0);
+    }
+
+    /// Takes one retry out of the budget; false: it is used up.
+    pub fn take(&mut self) -> bool {
+        let granted = self.tokens >= 1.0;
+        if granted {
+            self.tokens -= 1.0;
+        }
+        granted
+    }
+}
+
+/// Counts the verdicts of an integration: when many fall at once, they are not believed.
+#[derive(Clone, Debug, Default)]
+pub struct MassVerdicts {
+    recent: VecDeque<(Timestamp, ConnectionId)>,
+    pulled_at: Option<Timestamp>,
+}
+
+impl MassVerdicts {
+    /// Notes a refusal of `connection` (`invalid_grant`, `auth_rejected`, `unknown`); says whether this one pulls the brake.
+    pub fn refused(&mut self, connection: &ConnectionId, connections: u64, policy: &Policy, now: Timestamp) -> bool {
+        self.recent.retain(|(at, id)| now.since(*at) < policy.brake_window && id != connection);
+        self.recent.push_back((now, connection.clone()));
+        while self.recent.len() > 4096 {
+            self.recent.pop_front();
+        }
+        let hit = self.recent.len() as u64;
+        let enough = hit >= u64::from(policy.brake_connections.max(1));
+        let share = hit.saturating_mul(100) >= connections.saturating_mul(u64::from(policy.brake_share));
+        if enough && share && self.pulled_at.is_none() {
+            self.pulled_at = Some(now);
+            return true;
+        }
+        false
+    }
+
+    /// Whether verdicts are suspended.
+    pub fn is_pulled(&self) -> bool {
+        self.pulled_at.is_some()
+    }
+
+    /// Since when verdicts are suspended.
+    pub fn pulled_at(&self) -> Option<Timestamp> {
+        self.pulled_at
+    }
+
+    /// Lets the brake go.
+    pub fn release(&mut self) {
+        self.recent.clear();
+        self.pulled_at = None;
+    }
+
+    /// The connections that were refused within the window.
+    pub fn connections(&self) -> impl Iterator<Item = &ConnectionId> {
+        self.recent.iter().map(|(_, id)| id)
+    }
+}
