@@ -46,6 +46,7 @@ enum State {
     HalfOpen {
         allowed: u32,
         out: u32,
+        good: u32,
     },
 }
 

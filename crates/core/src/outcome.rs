@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::lifetime::TokenSet;
+use crate::secret::RefreshToken;
 
 /// The classes; their names are part of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -108,6 +109,8 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// Whether the refresh token that was sent may have been spent by this sending.
     pub spent: Spent,
+    /// A complete new refresh token in an answer without a usable access token: it must not be lost.
+    pub salvaged_refresh_token: Option<RefreshToken>,
 }
 
 /// What a failed sending says of the refresh token that was sent.

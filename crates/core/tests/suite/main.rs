@@ -1,0 +1,5 @@
+//! The pure core's tests: tables at ±1 s around each bound, and properties where input is wild.
+
+mod circuit;
+mod lifecycle;
+mod schedule;
