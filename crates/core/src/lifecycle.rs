@@ -197,12 +197,9 @@ fn verdict(life: Life, reason: ReauthReason, now: Timestamp) -> Transition {
 }
 
 fn suspected(life: Life, reason: ReauthReason, policy: &Policy, now: Timestamp) -> Transition {
-    quiet(Life {
-        status: Status::Connected,
-        suspect: Some(Suspect { since: now, reason }),
-        next_attempt: Some(now.plus(policy.brake_retry)),
-        ..life
-    })
+    let retry = now.plus(policy.brake_retry);
+    let next_attempt = Some(life.not_before.map_or(retry, |not_before| not_before.max(retry)));
+    quiet(Life { status: Status::Connected, suspect: Some(Suspect { since: now, reason }), next_attempt, ..life })
 }
 
 /// Tells a kind once per episode; a subject who knows the worst is not told lesser things.
@@ -328,11 +325,15 @@ fn brake_released(life: Life, apply: bool, now: Timestamp) -> Transition {
     if apply {
         return verdict(life, suspect.reason, now);
     }
-    quiet(Life { suspect: None, auth_failures: 0, next_attempt: Some(now), ..life })
+    let next_attempt = Some(life.not_before.map_or(now, |not_before| not_before.max(now)));
+    quiet(Life { suspect: None, auth_failures: 0, next_attempt, ..life })
 }
 
 fn brake_pulled(life: Life, around: &Circumstances<'_>, now: Timestamp) -> Transition {
     let Status::NeedsReauth { reason, .. } = life.status else { return quiet(life) };
+    if reason == ReauthReason::NoRefreshToken {
+        return quiet(life);
+    }
     suspected(life, reason, around.policy, now)
 }
 
