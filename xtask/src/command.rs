@@ -1,14 +1,18 @@
 //! Running other programs, with errors that name the command as a person would type it.
 
+use std::ffi::OsStr;
+use std::iter;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::error::Error;
 
-/// The command line as text, for messages.
+/// The command line as text, for messages: the program without its folder.
 pub fn text(command: &Command) -> String {
-    let mut words = vec![command.get_program().to_string_lossy().into_owned()];
-    words.extend(command.get_args().map(|argument| argument.to_string_lossy().into_owned()));
-    words.join(" ")
+    let program = Path::new(command.get_program());
+    let name = program.file_name().unwrap_or(program.as_os_str());
+    let words = iter::once(name).chain(command.get_args()).map(OsStr::to_string_lossy);
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// Runs it with this terminal's output and waits; anything but success is an error.

@@ -43,9 +43,15 @@ pub enum Error {
     /// `cargo metadata` answered something else than expected.
     #[error("the answer of `cargo metadata` is not understood: {0}")]
     Metadata(#[from] serde_json::Error),
-    /// `deny.toml` has a setting that this check does not know, or of the wrong shape.
-    #[error("deny.toml: {0}")]
-    Deny(#[from] toml::de::Error),
+    /// The workspace's `Cargo.toml` is not TOML.
+    #[error("Cargo.toml: {0}")]
+    Manifest(#[from] toml::de::Error),
+    /// The program printed an empty page about itself.
+    #[error("`{command}` printed nothing")]
+    Empty {
+        /// The command line as a person would type it.
+        command: String,
+    },
     /// Something the tests need is missing, and cannot be installed from here.
     #[error("the tests need what this machine lacks:\n{0}")]
     Missing(crate::needs::Lacking),

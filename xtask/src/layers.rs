@@ -193,9 +193,9 @@ mod tests {
 
     fn package(name: &str, dependency: &str, kind: Option<&str>) -> Package {
         let value = json!({
-            "id": name, "name": name, "version": "1.0.0", "license": null, "source": null,
+            "id": name, "name": name, "version": "1.0.0",
             "manifest_path": "/x/Cargo.toml",
-            "dependencies": [{"name": dependency, "rename": null, "req": "*", "kind": kind, "path": "/y"}],
+            "dependencies": [{"name": dependency, "rename": null, "kind": kind, "path": "/y"}],
         });
         serde_json::from_value(value).expect("the shape of cargo's answer")
     }

@@ -8,14 +8,15 @@ mod check;
 mod command;
 mod deny;
 mod error;
+mod generate;
 mod layers;
-mod licence;
 mod links;
 mod metadata;
 mod needs;
 mod peers;
 
 mod sizes;
+mod smoke;
 mod source;
 mod test;
 mod unused;
@@ -47,6 +48,14 @@ enum Task {
         /// Only these.
         checks: Vec<check::Check>,
     },
+    /// Writes the pages again that the program prints about itself.
+    Generate {
+        /// Writes nothing; fails when a page is not current.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Runs the README's first command and takes a token from it.
+    Smoke,
 }
 
 fn main() -> ExitCode {
@@ -64,5 +73,7 @@ fn run(task: Task) -> Result<ExitCode, Error> {
     match task {
         Task::Test { cargo } => test::run(&workspace, &cargo),
         Task::Check { checks } => check::run(&workspace, &checks),
+        Task::Generate { check } => generate::run(&workspace, check),
+        Task::Smoke => smoke::run(&workspace),
     }
 }

@@ -17,6 +17,9 @@ pub struct Workspace {
     /// The folder of the workspace's `Cargo.toml`.
     #[serde(rename = "workspace_root")]
     pub root: PathBuf,
+    /// Where cargo builds.
+    #[serde(rename = "target_directory")]
+    pub target: PathBuf,
 }
 
 /// One package.
@@ -26,12 +29,6 @@ pub struct Package {
     id: String,
     /// Its name.
     pub name: String,
-    /// Its version.
-    pub version: String,
-    /// Its licence as an SPDX expression, if it states one.
-    pub license: Option<String>,
-    /// Where it comes from; none for our own.
-    pub source: Option<String>,
     /// What it asks for.
     #[serde(default)]
     pub dependencies: Vec<Dependency>,
@@ -49,8 +46,6 @@ pub struct Dependency {
     pub name: String,
     /// The name it has in this crate's code, if another.
     pub rename: Option<String>,
-    /// The version requirement.
-    pub req: String,
     /// `None` for a normal one, else `dev` or `build`.
     pub kind: Option<String>,
     /// The folder, for one of our own.

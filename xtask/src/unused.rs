@@ -62,7 +62,7 @@ fn unasked(workspace: &Workspace) -> Result<Vec<Finding>, Error> {
         .flat_map(|package| &package.dependencies)
         .map(|dependency| dependency.name.as_str())
         .collect();
-    let offered = offered(&text);
+    let offered = offered(&text.parse()?);
     let unasked = offered.iter().filter(|name| !taken.contains(name.as_str()));
     Ok(unasked
         .map(|name| Finding::new("Cargo.toml", format!("offers {name}, which no crate takes; remove it")))
@@ -70,8 +70,7 @@ fn unasked(workspace: &Workspace) -> Result<Vec<Finding>, Error> {
 }
 
 /// The package names under `[workspace.dependencies]`.
-fn offered(manifest: &str) -> Vec<String> {
-    let manifest: toml::Table = manifest.parse().unwrap_or_default();
+fn offered(manifest: &toml::Table) -> Vec<String> {
     let dependencies = manifest.get("workspace").and_then(|workspace| workspace.get("dependencies"));
     let lines = dependencies.and_then(toml::Value::as_table).into_iter().flatten();
     lines.map(|(key, line)| line.get("package").and_then(toml::Value::as_str).unwrap_or(key).to_owned()).collect()
@@ -82,13 +81,7 @@ mod tests {
     use super::*;
 
     fn dependency(name: &str, rename: Option<&str>) -> Dependency {
-        Dependency {
-            name: name.to_owned(),
-            rename: rename.map(str::to_owned),
-            req: "^1".to_owned(),
-            kind: None,
-            path: None,
-        }
+        Dependency { name: name.to_owned(), rename: rename.map(str::to_owned), kind: None, path: None }
     }
 
     #[test]
@@ -102,6 +95,6 @@ mod tests {
     #[test]
     fn a_renamed_line_of_the_workspace_is_known_by_its_package() {
         let manifest = "[workspace.dependencies]\na = \"1\"\nb = { package = \"c\", version = \"1\" }\n";
-        assert_eq!(offered(manifest), ["a", "c"]);
+        assert_eq!(offered(&manifest.parse().unwrap()), ["a", "c"]);
     }
 }
