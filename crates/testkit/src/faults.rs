@@ -1,0 +1,408 @@
+//! How the judge can be told to misbehave: faults, whom they are for, and how often.
+//!
+//! A fault is picked when a request has been read and stays with that request. All faults that fit apply together
+//! (a delay and an error 500, say); of those that answer in the judge's place, the one set first wins.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// One way to misbehave.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fault {
+    /// Waits before deciding, as a slow provider does.
+    Delay(Duration),
+    /// Decides (and rotates) at once, and waits before answering.
+    DelayAnswer(Duration),
+    /// Waits before deciding until it is released.
+    Hold,
+    /// Decides, and waits before answering until it is released.
+    HoldAnswer,
+    /// Never decides and never answers; the connection stays open until the client leaves.
+    Hang,
+    /// Closes the connection before deciding: nothing is spent.
+    CutBefore,
+    /// Decides (and rotates), then closes the connection without a byte: the answer is lost.
+    CutAfter,
+    /// Decides, then stops after this many bytes of the body (half of it when `None`).
+    CutInside(Option<usize>),
+    /// Answers a few bytes at a time.
+    Drip {
+        /// The wait between two pieces.
+        every: Duration,
+        /// The size of a piece.
+        bytes: usize,
+    },
+    /// Declares a body that is this much longer (or shorter, when negative) than what is sent.
+    WrongLength(i64),
+    /// Answers this in the judge's place.
+    Answer(Canned),
+    /// Refuses with an error text that repeats the refresh token, as Fitbit does.
+    EchoToken,
+    /// Leaves `expires_in` out of token answers.
+    OmitExpiresIn,
+}
+
+impl Fault {
+    /// The name of its switch.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Delay(_) => "delay",
+            Self::DelayAnswer(_) => "delay-answer",
+            Self::Hold => "hold",
+            Self::HoldAnswer => "hold-answer",
+            Self::Hang => "hang",
+            Self::CutBefore => "cut-before",
+            Self::CutAfter => "cut-after",
+            Self::CutInside(_) => "cut-inside",
+            Self::Drip { .. } => "drip",
+            Self::WrongLength(_) => "wrong-length",
+            Self::Answer(canned) => &canned.name,
+            Self::EchoToken => "echo-token",
+            Self::OmitExpiresIn => "omit-expires-in",
+        }
+    }
+}
+
+/// An answer that a fault gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Canned {
+    /// The name of the switch.
+    pub name: String,
+    /// The status.
+    pub status: u16,
+    /// The headers, `content-type` among them.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Canned {
+    /// Any status with any body.
+    #[must_use]
+    pub fn new(name: &str, status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self {
+            name: name.to_owned(),
+            status,
+            headers: vec![("content-type".to_owned(), content_type.to_owned())],
+            body: body.into(),
+        }
+    }
+
+    /// The same with one more header.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// An internal server error without a word.
+    #[must_use]
+    pub fn error_500() -> Self {
+        Self::new("answer-500", 500, "text/plain", "Internal Server Error")
+    }
+
+    /// 429, with `Retry-After` when given (seconds, or any other text for a client that must cope).
+    #[must_use]
+    pub fn rate_limit(retry_after: Option<&str>) -> Self {
+        let answer = Self::new("rate-limit", 429, "application/json", r#"{"error":"too_many_requests"}"#);
+        retry_after.into_iter().fold(answer, |answer, value| answer.with("retry-after", value))
+    }
+
+    /// A maintenance page under 200.
+    #[must_use]
+    pub fn html() -> Self {
+        let page = "<!doctype html><title>Maintenance</title><h1>We will be right back</h1>";
+        Self::new("html", 200, "text/html; charset=utf-8", page)
+    }
+
+    /// `invalid_client`, whatever the client sent.
+    #[must_use]
+    pub fn invalid_client() -> Self {
+        Self::new("invalid-client", 401, "application/json", r#"{"error":"invalid_client"}"#)
+            .with("www-authenticate", "Basic realm=\"judge\"")
+    }
+
+    /// More bytes than anybody should take: a token answer whose first member is this long.
+    #[must_use]
+    pub fn flood(bytes: usize) -> Self {
+        let body = format!(r#"{{"padding":"{}"}}"#, "x".repeat(bytes));
+        Self::new("flood", 200, "application/json", body)
+    }
+
+    /// A redirect, which nobody may follow with a secret in hand.
+    #[must_use]
+    pub fn redirect(location: &str) -> Self {
+        Self::new("redirect", 302, "text/plain", "").with("location", location)
+    }
+}
+
+/// The place at which a fault applies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Endpoint {
+    /// `POST /token`.
+    #[default]
+    Token,
+    /// `/authorize`.
+    Authorize,
+    /// `POST /revoke`.
+    Revoke,
+    /// `POST /introspect`.
+    Introspect,
+    /// `/userinfo`.
+    Userinfo,
+    /// `/api/…`.
+    Api,
+    /// The metadata documents.
+    Metadata,
+}
+
+impl Endpoint {
+    /// The endpoint of a path, `None` for the judge's own pages.
+    pub(crate) fn of(path: &str) -> Option<Self> {
+        Some(match path {
+            "/token" => Self::Token,
+            "/authorize" => Self::Authorize,
+            "/revoke" => Self::Revoke,
+            "/introspect" => Self::Introspect,
+            "/userinfo" => Self::Userinfo,
+            "/.well-known/openid-configuration" | "/.well-known/oauth-authorization-server" => Self::Metadata,
+            path if path.starts_with("/api/") => Self::Api,
+            _ => return None,
+        })
+    }
+
+    /// Its name in counters and in control requests.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Authorize => "authorize",
+            Self::Revoke => "revoke",
+            Self::Introspect => "introspect",
+            Self::Userinfo => "userinfo",
+            Self::Api => "api",
+            Self::Metadata => "metadata",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        use Endpoint::{Api, Authorize, Introspect, Metadata, Revoke, Token, Userinfo};
+        [Token, Authorize, Revoke, Introspect, Userinfo, Api, Metadata].into_iter().find(|e| e.name() == name)
+    }
+}
+
+/// A fault with those whom it is for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FaultRule {
+    /// What happens.
+    pub fault: Fault,
+    /// Only to this client.
+    pub client_id: Option<String>,
+    /// Only for tokens of this account.
+    pub account: Option<String>,
+    /// Only at this endpoint.
+    pub endpoint: Endpoint,
+    /// Only for this `grant_type`.
+    pub grant_type: Option<String>,
+    /// To so many requests; to all, until it is switched off, when `None`.
+    pub count: Option<u32>,
+    /// For faults that answer in the judge's place: whether the judge decides (and rotates) all the same.
+    pub spends: bool,
+}
+
+impl FaultRule {
+    /// The fault at the token endpoint for everybody, until it is switched off.
+    #[must_use]
+    pub fn lasting(fault: Fault) -> Self {
+        Self {
+            fault,
+            client_id: None,
+            account: None,
+            endpoint: Endpoint::Token,
+            grant_type: None,
+            count: None,
+            spends: false,
+        }
+    }
+
+    /// The fault to the next `count` requests that fit.
+    #[must_use]
+    pub fn next(count: u32, fault: Fault) -> Self {
+        Self { count: Some(count), ..Self::lasting(fault) }
+    }
+
+    /// The same for this client alone.
+    #[must_use]
+    pub fn client(self, client_id: &str) -> Self {
+        Self { client_id: Some(client_id.to_owned()), ..self }
+    }
+
+    /// The same for this account alone.
+    #[must_use]
+    pub fn account(self, account: &str) -> Self {
+        Self { account: Some(account.to_owned()), ..self }
+    }
+
+    /// The same at another endpoint.
+    #[must_use]
+    pub fn at(self, endpoint: Endpoint) -> Self {
+        Self { endpoint, ..self }
+    }
+
+    /// The same for this `grant_type` alone.
+    #[must_use]
+    pub fn grant_type(self, grant_type: &str) -> Self {
+        Self { grant_type: Some(grant_type.to_owned()), ..self }
+    }
+
+    /// The same, and the judge rotates although the fault answers.
+    #[must_use]
+    pub fn spending(self) -> Self {
+        Self { spends: true, ..self }
+    }
+
+    fn same_place(&self, other: &Self) -> bool {
+        self.fault.name() == other.fault.name()
+            && self.client_id == other.client_id
+            && self.account == other.account
+            && self.endpoint == other.endpoint
+            && self.grant_type == other.grant_type
+    }
+}
+
+/// What a request is, as far as faults care.
+pub(crate) struct Aim<'a> {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) client_id: Option<&'a str>,
+    pub(crate) account: Option<&'a str>,
+    pub(crate) grant_type: Option<&'a str>,
+}
+
+/// The faults that are on.
+#[derive(Default)]
+pub(crate) struct Switchboard {
+    rules: Vec<FaultRule>,
+}
+
+impl Switchboard {
+    /// Switches a fault on, in the place of the same fault for the same requests.
+    pub(crate) fn set(&mut self, rule: FaultRule) {
+        self.rules.retain(|old| !old.same_place(&rule));
+        if rule.count != Some(0) {
+            self.rules.push(rule);
+        }
+    }
+
+    /// Switches every fault of this name off; how many there were.
+    pub(crate) fn unset(&mut self, name: &str) -> usize {
+        let before = self.rules.len();
+        self.rules.retain(|rule| rule.fault.name() != name);
+        before - self.rules.len()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.rules.clear();
+    }
+
+    pub(crate) fn rules(&self) -> &[FaultRule] {
+        &self.rules
+    }
+
+    /// What happens to this request; counts it.
+    pub(crate) fn plan(&mut self, aim: &Aim<'_>) -> Plan {
+        let wants = |wanted: &Option<String>, is: Option<&str>| wanted.is_none() || wanted.as_deref() == is;
+        let mut plan = Plan::default();
+        for rule in &mut self.rules {
+            let fits = rule.endpoint == aim.endpoint
+                && wants(&rule.client_id, aim.client_id)
+                && wants(&rule.account, aim.account)
+                && wants(&rule.grant_type, aim.grant_type);
+            if fits && plan.add(rule) {
+                rule.count = rule.count.map(|left| left - 1);
+            }
+        }
+        self.rules.retain(|rule| rule.count != Some(0));
+        plan
+    }
+}
+
+/// What happens to one request.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    pub(crate) names: Vec<String>,
+    pub(crate) delay: Duration,
+    pub(crate) hold: bool,
+    pub(crate) hang: bool,
+    pub(crate) cut_before: bool,
+    pub(crate) canned: Option<Canned>,
+    pub(crate) echo_token: bool,
+    pub(crate) spends: bool,
+    pub(crate) omit_expires_in: bool,
+    pub(crate) delay_answer: Duration,
+    pub(crate) hold_answer: bool,
+    pub(crate) delivery: Delivery,
+}
+
+/// How the answer's bytes go out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum Delivery {
+    #[default]
+    Whole,
+    Nothing,
+    CutInside(Option<usize>),
+    Drip {
+        every: Duration,
+        bytes: usize,
+    },
+    WrongLength(i64),
+}
+
+impl Plan {
+    /// Adds a rule; false when something before it has taken its place.
+    fn add(&mut self, rule: &FaultRule) -> bool {
+        let answered = self.canned.is_some() || self.echo_token;
+        match &rule.fault {
+            Fault::Answer(_) | Fault::EchoToken if answered => return false,
+            Fault::Delay(span) => self.delay += *span,
+            Fault::DelayAnswer(span) => self.delay_answer += *span,
+            Fault::Hold => self.hold = true,
+            Fault::HoldAnswer => self.hold_answer = true,
+            Fault::Hang => self.hang = true,
+            Fault::CutBefore => self.cut_before = true,
+            Fault::CutAfter => return self.deliver(rule, Delivery::Nothing),
+            Fault::CutInside(at) => return self.deliver(rule, Delivery::CutInside(*at)),
+            Fault::Drip { every, bytes } => {
+                return self.deliver(rule, Delivery::Drip { every: *every, bytes: (*bytes).max(1) });
+            }
+            Fault::WrongLength(by) => return self.deliver(rule, Delivery::WrongLength(*by)),
+            Fault::Answer(canned) => {
+                self.canned = Some(canned.clone());
+                self.spends = rule.spends;
+            }
+            Fault::EchoToken => {
+                self.echo_token = true;
+                self.spends = rule.spends;
+            }
+            Fault::OmitExpiresIn => self.omit_expires_in = true,
+        }
+        self.names.push(rule.fault.name().to_owned());
+        true
+    }
+
+    fn deliver(&mut self, rule: &FaultRule, delivery: Delivery) -> bool {
+        if self.delivery != Delivery::Whole {
+            return false;
+        }
+        self.delivery = delivery;
+        self.names.push(rule.fault.name().to_owned());
+        true
+    }
+
+    /// Whether the judge itself decides about this request.
+    pub(crate) fn decides(&self) -> bool {
+        !self.cut_before && !self.hang && (self.spends || (self.canned.is_none() && !self.echo_token))
+    }
+}
