@@ -1,1 +1,6 @@
-//! server
+//! Evergrant as a library: everything that the binary does, so that tests can reach it.
+
+pub mod clock;
+pub mod config;
+pub mod entropy;
+pub mod written;

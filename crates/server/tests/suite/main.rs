@@ -1,0 +1,3 @@
+//! The service told by those who use it: through its front door, over loopback, with a provider that misbehaves on request.
+
+mod config;
