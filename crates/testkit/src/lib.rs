@@ -10,6 +10,7 @@
 
 mod authorize;
 mod books;
+pub mod browser;
 mod catalogue;
 mod client_auth;
 mod clock;
@@ -17,9 +18,12 @@ mod config;
 mod control;
 mod faults;
 mod grants;
+pub mod html;
+pub mod http;
 mod judge;
 mod ledger;
 mod page;
+pub mod peers;
 mod resource;
 mod routes;
 mod secrets;
