@@ -107,6 +107,7 @@ impl Judge {
         self.handle.stop.cancel();
         self.handle.tasks.close();
         self.handle.tasks.wait().await;
+        self.change(|state, now| state.close_all(now));
     }
 
     /// Its address as a URL, without a slash at the end: also its issuer.

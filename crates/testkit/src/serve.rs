@@ -179,12 +179,12 @@ impl Talk {
     }
 
     async fn drip(&mut self, bytes: &[u8], every: Duration, size: usize) -> bool {
-        for piece in bytes.chunks(size) {
-            if write_all(&self.stream, piece).await.is_err() {
-                return false;
+        for (number, piece) in bytes.chunks(size).enumerate() {
+            // Not after the last piece: a client that has everything may close at once.
+            if number > 0 {
+                self.wait(every, false).await;
             }
-            self.wait(every, false).await;
-            if self.left {
+            if self.left || write_all(&self.stream, piece).await.is_err() {
                 return false;
             }
         }

@@ -198,6 +198,13 @@ impl State {
         self.ended(spend, end, now);
     }
 
+    /// Ends every use whose connection is still open: the judge stops.
+    pub(crate) fn close_all(&mut self, now: Moment) {
+        for (spend, _) in std::mem::take(&mut self.open) {
+            self.ended(spend, End::Cut, now);
+        }
+    }
+
     /// The use has ended; only the first end counts.
     pub(crate) fn ended(&mut self, spend: usize, end: End, now: Moment) {
         self.open.remove(&spend);
