@@ -57,6 +57,9 @@ const PARAMETERS: [&str; 8] = [
 pub(crate) fn authorize(state: &mut State, request: &Request, now: Moment) -> Answer {
     let posted = request.method == "POST";
     let form = if posted { request.form() } else { request.query() };
+    if let Some(own) = form.get("state").filter(|_| !posted) {
+        state.mint.know(SecretKind::State, own);
+    }
     let asked = match ask(state, &form) {
         Ok(asked) => asked,
         Err(answer) => return *answer,

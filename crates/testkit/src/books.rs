@@ -43,6 +43,18 @@ pub(crate) enum Ending {
     CodeReuse,
 }
 
+impl Ending {
+    /// As a sentence on the page.
+    pub(crate) const fn in_words(self) -> &'static str {
+        match self {
+            Self::Client => "revoked by the client",
+            Self::Person => "revoked by the person",
+            Self::Reuse => "a used refresh token came again",
+            Self::CodeReuse => "a used code came again",
+        }
+    }
+}
+
 /// An access token and the refresh token that came with it.
 pub(crate) struct Pair {
     pub(crate) family: usize,

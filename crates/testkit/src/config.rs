@@ -28,6 +28,8 @@ pub struct JudgeConfig {
     /// How long an authorization code can be exchanged.
     #[serde(with = "seconds")]
     pub code_lifetime: Duration,
+    /// Whether the token endpoint also takes JSON bodies, as some providers want them.
+    pub json_requests: bool,
     /// Whether `GET /control/secrets` lists plain tokens: wanted in tests, not in a demo.
     pub reveal: bool,
 }
@@ -51,6 +53,7 @@ impl Default for JudgeConfig {
                 account("carol", "Carol Cedar"),
             ],
             code_lifetime: Duration::from_secs(60),
+            json_requests: false,
             reveal: true,
         }
     }

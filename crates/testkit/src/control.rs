@@ -103,7 +103,7 @@ fn client_json(state: &State, client: &ClientConfig) -> Value {
 }
 
 fn write(state: &mut State, name: &str, request: &Request, now: Moment) -> Told {
-    let form = if request.body.is_empty() { request.query() } else { request.form() };
+    let form = if request.body.is_empty() { request.query() } else { request.fields() };
     match name {
         "revoke" => revoke(state, &form, now),
         "rotate-client-secret" => rotate(state, &form),

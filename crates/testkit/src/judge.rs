@@ -1,21 +1,19 @@
 //! The judge itself: starts, is asked and told, and stops. A handle is cheap to clone; the last one dropped stops it.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::books::Ending;
-use crate::clock::{Clock, Moment, pause};
+use crate::clock::{Moment, pause};
 use crate::config::{ClientConfig, JudgeConfig};
 use crate::faults::FaultRule;
+use crate::inner::{Inner, accept};
 use crate::ledger::{Calls, Ledger};
 use crate::secrets::{IssuedSecret, SecretKind};
-use crate::serve::converse;
 use crate::state::State;
 use crate::verdict::{self, Verdict};
 
@@ -23,13 +21,6 @@ use crate::verdict::{self, Verdict};
 #[derive(Clone)]
 pub struct Judge {
     handle: Arc<Handle>,
-}
-
-/// What the connections share.
-pub(crate) struct Inner {
-    state: Mutex<State>,
-    clock: Clock,
-    changed: watch::Sender<u64>,
 }
 
 /// Stops the judge when nobody holds it any more.
@@ -92,11 +83,7 @@ impl Judge {
         let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
         let addr = listener.local_addr().map_err(failed)?;
         let url = format!("http://{addr}");
-        let inner = Arc::new(Inner {
-            state: Mutex::new(State::new(config, url.clone())),
-            clock: Clock::start(),
-            changed: watch::Sender::new(0),
-        });
+        let inner = Arc::new(Inner::new(State::new(config, url.clone())));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(accept(Arc::clone(&inner), listener, stop.clone(), tasks.clone()));
         Ok(Self { handle: Arc::new(Handle { inner, addr, url, stop, tasks }) })
@@ -125,7 +112,7 @@ impl Judge {
     /// The judge's own time, by which its ledger is written.
     #[must_use]
     pub fn now(&self) -> Moment {
-        self.inner().clock.now()
+        self.inner().now()
     }
 
     fn inner(&self) -> &Inner {
@@ -231,12 +218,13 @@ impl Judge {
         self.calls().token()
     }
 
-    /// Waits until the ledger is as wanted; looked at after each change, never by the clock.
+    /// Waits until the ledger is as wanted; looked at after each change, never by the clock. `wanted` looks at what it is
+    /// given and does not ask the judge itself, which is locked meanwhile.
     ///
     /// # Errors
     /// When it is not so within `limit`.
     pub async fn wait_until(&self, limit: Duration, wanted: impl Fn(&Ledger) -> bool) -> Result<(), JudgeError> {
-        let mut changes = self.inner().changed.subscribe();
+        let mut changes = self.inner().changes();
         let looking = async {
             while !self.inner().look(|state| wanted(&state.ledger)) {
                 // It fails only when the judge is gone, and this handle keeps it.
@@ -258,7 +246,8 @@ impl Judge {
         self.change(|state, _| state.mint.issued().to_vec())
     }
 
-    /// What every secret of this kind drawn by this judge begins with: 20 characters found nowhere else.
+    /// What every secret of this kind drawn by this judge begins with: 20 characters found nowhere else. Empty for kinds
+    /// that the judge is only told.
     #[must_use]
     pub fn mark(&self, kind: SecretKind) -> String {
         self.change(|state, _| state.mint.mark(kind).to_owned())
@@ -301,67 +290,5 @@ impl Judge {
             state.clients.get(client_id).map(|client| crate::catalogue::entry(&state.url, &state.config, client))
         })
         .ok_or_else(|| JudgeError::NoClient(client_id.to_owned()))
-    }
-}
-
-impl Inner {
-    /// Changes the state, atomically, and wakes whoever waits for a change.
-    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State, Moment) -> T) -> T {
-        let result = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = self.clock.now();
-            change(&mut state, now)
-        };
-        self.changed.send_modify(|count| *count += 1);
-        result
-    }
-
-    fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
-        look(&self.state.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Notices every client that has left; the moment up to which that was asked.
-    pub(crate) fn sweep(&self) -> Moment {
-        self.change(|state, _| {
-            let now = self.clock.now();
-            state.sweep(now);
-            now
-        })
-    }
-
-    pub(crate) fn releases(&self) -> watch::Receiver<u64> {
-        self.look(|state| state.releases.subscribe())
-    }
-}
-
-async fn accept(inner: Arc<Inner>, listener: TcpListener, stop: CancellationToken, tasks: TaskTracker) {
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let (inner, stop) = (Arc::clone(&inner), stop.clone());
-                tasks.spawn(async move {
-                    tokio::select! {
-                        () = stop.cancelled() => {}
-                        () = converse(inner, stream) => {}
-                    }
-                });
-            }
-            // Out of descriptors: a little later some connection has ended.
-            Err(_) => pause(Duration::from_millis(20)).await,
-        }
-    }
-}
-
-/// Why a family of tokens ended, in words.
-pub(crate) const fn ending_in_words(ending: Ending) -> &'static str {
-    match ending {
-        Ending::Client => "revoked by the client",
-        Ending::Person => "revoked by the person",
-        Ending::Reuse => "a used refresh token came again",
-        Ending::CodeReuse => "a used code came again",
     }
 }

@@ -10,7 +10,6 @@ use askama::Template;
 use crate::authorize::render;
 use crate::books::Family;
 use crate::clock::Moment;
-use crate::judge::ending_in_words;
 use crate::ledger::{Decision, End, Spend};
 use crate::secrets::fingerprint;
 use crate::state::State;
@@ -60,8 +59,9 @@ struct SpendRow {
 pub(crate) fn page(state: &mut State, request: &Request, now: Moment) -> Answer {
     state.sweep(now);
     let secret = state.shown_once.take();
-    let families = state.books.families().count();
-    let grants = state.books.families().rev().take(SHOWN).map(|(_, family)| grant_row(state, family, now)).collect();
+    let mut families: Vec<&Family> = state.books.families().map(|(_, family)| family).rev().collect();
+    families.sort_by_key(|family| family.ended.is_some());
+    let grants = families.iter().take(SHOWN).map(|family| grant_row(state, family, now)).collect();
     let rule = |rule: &crate::faults::FaultRule| {
         let left = rule.count.map_or_else(|| "until switched off".to_owned(), |left| format!("{left} more"));
         let whom = [&rule.client_id, &rule.account].into_iter().flatten().cloned().collect::<Vec<_>>().join(", ");
@@ -69,10 +69,11 @@ pub(crate) fn page(state: &mut State, request: &Request, now: Moment) -> Answer 
     };
     let page = ProviderPage {
         provider: &state.config.name,
-        still: request.query().is_on("still"),
+        // What is shown once must not be gone with the next reload.
+        still: request.query().is_on("still") || secret.is_some(),
         url: &state.url,
         grants,
-        more_grants: families.saturating_sub(SHOWN),
+        more_grants: families.len().saturating_sub(SHOWN),
         spends: state.ledger.spends.iter().rev().take(SHOWN).map(|spend| spend_row(spend, now)).collect(),
         faults: state.faults.rules().iter().map(rule).collect(),
         first: &SWITCHES[1..5],
@@ -87,7 +88,7 @@ pub(crate) fn page(state: &mut State, request: &Request, now: Moment) -> Answer 
 fn grant_row(state: &State, family: &Family, now: Moment) -> GrantRow {
     let pair = state.books.pair(family.newest);
     let status = match family.ended {
-        Some((_, ending)) => ending_in_words(ending).to_owned(),
+        Some((_, ending)) => ending.in_words().to_owned(),
         None => "live".to_owned(),
     };
     let left = pair.access_until.since(now);

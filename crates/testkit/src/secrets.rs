@@ -23,10 +23,15 @@ pub enum SecretKind {
     Code,
     /// The password of an OAuth client.
     ClientSecret,
+    /// A client's PKCE verifier, told at the exchange.
+    CodeVerifier,
+    /// A client's `state`, told in the authorization request.
+    State,
 }
 
 impl SecretKind {
-    const ALL: [Self; 4] = [Self::AccessToken, Self::RefreshToken, Self::Code, Self::ClientSecret];
+    /// Those that the judge draws itself.
+    const DRAWN: [Self; 4] = [Self::AccessToken, Self::RefreshToken, Self::Code, Self::ClientSecret];
 
     const fn prefix(self) -> &'static str {
         match self {
@@ -34,6 +39,7 @@ impl SecretKind {
             Self::RefreshToken => "rt",
             Self::Code => "ac",
             Self::ClientSecret => "cs",
+            Self::CodeVerifier | Self::State => "",
         }
     }
 }
@@ -91,7 +97,7 @@ pub(crate) struct Mint {
 impl Mint {
     pub(crate) fn new() -> Self {
         // A mark is 20 characters: two of the kind and 18 drawn.
-        let marks = SecretKind::ALL.map(|kind| {
+        let marks = SecretKind::DRAWN.map(|kind| {
             let drawn = random_text::<15>().replace(['-', '_'], "x");
             (kind, format!("{}{}", kind.prefix(), &drawn[..18]))
         });

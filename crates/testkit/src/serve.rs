@@ -11,9 +11,9 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use crate::clock::pause;
-use crate::faults::{Delivery, Plan};
-use crate::judge::Inner;
+use crate::inner::Inner;
 use crate::ledger::{Decision, End};
+use crate::plan::{Delivery, Plan};
 use crate::routes;
 use crate::token;
 use crate::wire::{Answer, Gone, Request, Unread, finish_writing, gone, has_gone, read_request, write_all};

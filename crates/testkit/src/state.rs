@@ -9,8 +9,9 @@ use tokio::sync::watch;
 use crate::books::Books;
 use crate::clock::Moment;
 use crate::config::{ClientAuth, ClientConfig, JudgeConfig};
-use crate::faults::{Aim, Endpoint, Plan, Switchboard};
+use crate::faults::Endpoint;
 use crate::ledger::{Decision, End, Ledger, Spend, Violation};
+use crate::plan::{Aim, Plan, Switchboard};
 use crate::secrets::{Mint, SecretKind, fingerprint};
 use crate::wire::{Form, Gone, Request, has_gone};
 use crate::{client_auth, token};
@@ -100,7 +101,11 @@ impl State {
             return Begun { plan: Plan::default(), spend: None };
         };
         *self.ledger.calls.by_endpoint.entry(endpoint.name().to_owned()).or_default() += 1;
-        let form = if request.method == "POST" { request.form() } else { request.query() };
+        let form = match (endpoint, request.method.as_str()) {
+            (Endpoint::Token, _) => self.token_form(request),
+            (_, "POST") => request.form(),
+            _ => request.query(),
+        };
         let claimed = client_auth::claimed_id(request, &form);
         let mut grant_type = None;
         let mut account = self.account_of(request, &form);
@@ -121,6 +126,11 @@ impl State {
             self.ledger.spends[number].faults.clone_from(&plan.names);
         }
         Begun { plan, spend }
+    }
+
+    /// The fields of a token request.
+    pub(crate) fn token_form(&self, request: &Request) -> Form {
+        if self.config.json_requests { request.fields() } else { request.form() }
     }
 
     /// The account that a code, a bearer token or a hint in the request belongs to.

@@ -36,8 +36,8 @@ pub(crate) const SWITCHES: [Switch; 23] = [
     ),
     switch("delay", "Waits before deciding.", &["millis"]),
     switch("delay-answer", "Rotates, and waits before answering.", &["millis"]),
-    switch("hold", "Waits before deciding until `release`.", &[]),
-    switch("hold-answer", "Rotates, and waits before answering until `release`.", &[]),
+    switch("hold", "Waits before deciding until Release is pressed.", &[]),
+    switch("hold-answer", "Rotates, and waits before answering until Release is pressed.", &[]),
     switch("release", "Lets go of what is held.", &[]),
     switch("hang", "Never answers; the connection stays open.", &[]),
     switch("cut-before", "Closes the connection before anything is spent.", &[]),
@@ -132,7 +132,11 @@ fn canned(name: &str, form: &Form) -> Result<Option<Canned>, String> {
 impl Switch {
     /// Its name on a button.
     pub(crate) fn label(&self) -> String {
-        let words = self.name.replace('-', " ");
+        let words = match self.name {
+            "lose-next-answer" => "lose the next answer".to_owned(),
+            "rotate-client-secret" => "rotate the client secret".to_owned(),
+            name => name.replace('-', " "),
+        };
         let mut letters = words.chars();
         letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
     }

@@ -9,7 +9,7 @@ use crate::client_auth::{OAuthError, authenticate};
 use crate::clock::Moment;
 use crate::config::{AnswerFormat, ClientConfig, ExpiresIn};
 use crate::ledger::{Decision, Violation};
-use crate::secrets::{challenge_s256, fingerprint};
+use crate::secrets::{SecretKind, challenge_s256, fingerprint};
 use crate::state::State;
 use crate::wire::{Answer, Form, Request};
 
@@ -32,7 +32,7 @@ pub(crate) fn token(state: &mut State, request: &Request, now: Moment) -> (Answe
         let answer = OAuthError::new("invalid_request", "the token endpoint takes POST").answer();
         return (Answer { status: 405, ..answer }.with("allow", "POST"), None);
     }
-    let form = request.form();
+    let form = state.token_form(request);
     match grant(state, request, &form, now) {
         Ok((answer, decision)) => (answer, decision),
         Err((error, ended_family)) => {
@@ -94,6 +94,9 @@ fn exchange(state: &mut State, client: &ClientConfig, form: &Form, now: Moment) 
         }
         None if !code.redirect_uri.is_empty() => return Err(bad("`redirect_uri` is missing")),
         _ => {}
+    }
+    if let Some(verifier) = form.get("code_verifier") {
+        state.mint.know(SecretKind::CodeVerifier, verifier);
     }
     match (&code.challenge, form.get("code_verifier")) {
         (None, None) => {}
@@ -213,7 +216,7 @@ pub(crate) fn without_expires_in(mut answer: Answer) -> Answer {
 
 /// An error whose text repeats the refresh token, in the shape of Fitbit's.
 pub(crate) fn echo(request: &Request) -> Answer {
-    let form = request.form();
+    let form = request.fields();
     let message = format!("Refresh token invalid: {}.", form.get("refresh_token").unwrap_or("none"));
     let error = json!({ "errorType": "invalid_grant", "message": message });
     Answer::json(400, &json!({ "errors": [error], "success": false }))

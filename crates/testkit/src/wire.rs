@@ -34,10 +34,20 @@ impl Request {
         Form::parse(self.query.as_bytes())
     }
 
-    /// The body as form fields; a JSON object's members count as fields too, for the control routes.
+    /// The body as form fields; nothing when it is of another type than RFC 6749 has it.
     pub(crate) fn form(&self) -> Form {
-        let json = self.header("content-type").is_some_and(|kind| kind.contains("json"));
+        if self.is_of_type("application/x-www-form-urlencoded") { Form::parse(&self.body) } else { Form::default() }
+    }
+
+    /// The body as fields, whether it is a form or a JSON object and whatever it calls itself.
+    pub(crate) fn fields(&self) -> Form {
+        let json = self.is_of_type("application/json") || self.body.trim_ascii_start().starts_with(b"{");
         if json { Form::from_json(&self.body) } else { Form::parse(&self.body) }
+    }
+
+    fn is_of_type(&self, name: &str) -> bool {
+        let written = self.header("content-type").unwrap_or_default().split(';').next().unwrap_or_default();
+        written.trim().eq_ignore_ascii_case(name)
     }
 
     pub(crate) fn bearer(&self) -> Option<&str> {

@@ -122,7 +122,7 @@ async fn the_page_shows_grants_and_switches_and_no_token() {
     let mut browser = Browser::new();
     let page = browser.visit(scene.judge.url()).await.unwrap();
     let text = page.text();
-    assert!(text.contains("rotated to generation 2") && text.contains("Lose next answer"), "{text}");
+    assert!(text.contains("rotated to generation 2") && text.contains("Lose the next answer"), "{text}");
     assert!(!text.contains("<alice>") && !text.contains("<script"));
     for kind in [SecretKind::AccessToken, SecretKind::RefreshToken, SecretKind::ClientSecret] {
         assert!(!text.contains(&scene.judge.mark(kind)));

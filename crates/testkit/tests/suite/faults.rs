@@ -249,7 +249,15 @@ async fn a_chunked_request_is_understood() {
     let head = format!("POST /token HTTP/1.1\r\nhost: x\r\nauthorization: Basic {basic}\r\n");
     let chunks = format!("a\r\n{one}\r\n{:x}\r\n{two}\r\n0\r\n\r\n", two.len());
     let mut stream = TcpStream::connect(scene.judge.addr()).await.unwrap();
-    stream.write_all(format!("{head}transfer-encoding: chunked\r\n\r\n{chunks}").as_bytes()).await.unwrap();
+    stream
+        .write_all(
+            format!(
+                "{head}content-type: application/x-www-form-urlencoded\r\ntransfer-encoding: chunked\r\n\r\n{chunks}"
+            )
+            .as_bytes(),
+        )
+        .await
+        .unwrap();
     let (head, _) = split(&read_all(stream).await);
     assert!(head.starts_with("HTTP/1.1 200"));
     assert_eq!(scene.judge.ledger().spends[0].token, fingerprint(&token));

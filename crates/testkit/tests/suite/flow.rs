@@ -3,8 +3,8 @@
 use evergrant_testkit::browser::{Browser, Page};
 use evergrant_testkit::http::{Http, Reply};
 use evergrant_testkit::{
-    AnswerFormat, ClientAuth, ClientConfig, Consent, ExpiresIn, Judge, JudgeConfig, RedirectUris, Violation,
-    challenge_s256, random_text,
+    AnswerFormat, ClientAuth, ClientConfig, Consent, ExpiresIn, Judge, JudgeConfig, RedirectUris, SecretKind,
+    Violation, challenge_s256, random_text,
 };
 
 use crate::{Scene, member};
@@ -253,6 +253,33 @@ async fn a_request_that_says_things_twice_or_nothing_is_refused() {
     }
     assert_eq!(scene.http().get("/token").await.unwrap().status, 405);
     assert!(scene.judge.is_live(&token));
+}
+
+#[tokio::test]
+async fn a_token_request_is_a_form_unless_the_judge_is_told_to_read_json() {
+    for (json_requests, expected) in [(false, 400), (true, 200)] {
+        let clients = vec![ClientConfig::new("acme")];
+        let config = JudgeConfig { clients, json_requests, ..JudgeConfig::default() };
+        let scene = Scene { judge: Judge::start(config).await.unwrap(), client_id: "acme".to_owned() };
+        let token = scene.refresh_token("alice");
+        let body = serde_json::json!({ "grant_type": "refresh_token", "refresh_token": token });
+        assert_eq!(scene.http().post("/token", &body).await.unwrap().status, expected);
+        assert_eq!(scene.judge.is_live(&token), expected == 400);
+    }
+}
+
+#[tokio::test]
+async fn what_the_client_keeps_secret_is_listed_as_soon_as_the_judge_is_told() {
+    let scene = Scene::new().await;
+    let flow = Flow::of(&scene);
+    let code = flow.code().await;
+    exchange(&scene, &code, &flow.verifier).await;
+    let secrets = scene.judge.secrets();
+    for (kind, value) in
+        [(SecretKind::Code, &code), (SecretKind::CodeVerifier, &flow.verifier), (SecretKind::State, &"s-1".to_owned())]
+    {
+        assert!(secrets.iter().any(|secret| secret.kind == kind && secret.value == *value), "{kind:?}");
+    }
 }
 
 #[tokio::test]

@@ -69,6 +69,7 @@ async fn send(scene: &Scene, token: &str) -> TcpStream {
     let body = format!("grant_type=refresh_token&refresh_token={token}");
     let length = body.len();
     let head = format!("POST /token HTTP/1.1\r\nhost: x\r\nauthorization: Basic {basic}\r\ncontent-length: {length}");
+    let head = format!("{head}\r\ncontent-type: application/x-www-form-urlencoded");
     let mut stream = TcpStream::connect(scene.judge.addr()).await.expect("the judge listens");
     stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await.expect("the judge reads");
     stream
