@@ -2,7 +2,10 @@
 
 use evergrant_testkit::browser::Browser;
 use evergrant_testkit::http::Http;
-use evergrant_testkit::{ClientConfig, Judge, JudgeConfig, SecretKind};
+use std::time::Duration;
+
+use evergrant_core::provider::{self, Provider};
+use evergrant_testkit::{ClientConfig, Judge, JudgeConfig, ReplayKind, SecretKind};
 use serde_json::{Value, json};
 
 use crate::Scene;
@@ -103,6 +106,29 @@ async fn another_process_registers_issues_and_asks() {
     assert_eq!(http.get("/control/calls").await.unwrap().json()["by_endpoint"], json!({}));
     let wrong = http.post("/control/clients", &json!({ "client_id": "x", "colour": 1 })).await.unwrap();
     assert_eq!(wrong.status, 400);
+}
+
+#[tokio::test]
+async fn the_service_reads_the_judge_as_an_inline_provider() {
+    let life = Duration::from_millis(1500);
+    let window = Duration::from_millis(250);
+    for (replay, expected, known) in [
+        (ReplayKind::None, provider::ReplayKind::None, None),
+        (ReplayKind::Idempotent { window }, provider::ReplayKind::Idempotent, Some(window)),
+        (ReplayKind::Confirm, provider::ReplayKind::Confirm, None),
+        (ReplayKind::Overlap { window }, provider::ReplayKind::Overlap, Some(window)),
+        (ReplayKind::Single, provider::ReplayKind::Single, None),
+        (ReplayKind::Family, provider::ReplayKind::Family, None),
+    ] {
+        let client = ClientConfig::new("acme").replay(replay).access_lifetime(life);
+        let scene = Scene::with(ClientConfig { refresh_lifetime: Some(life), ..client }).await;
+        let entry: Provider = serde_json::from_value(scene.judge.catalogue_json("acme").unwrap()).unwrap();
+        assert_eq!((entry.replay, entry.known_replay_window()), (expected, known));
+        assert_eq!(entry.access_lifetime.unwrap().duration(), life);
+        assert_eq!(entry.idle_limit(), Some(life));
+        assert_eq!(entry.client_auth, provider::ClientAuth::Basic);
+        assert_eq!(entry.token_url, format!("{}/token", scene.judge.url()));
+    }
 }
 
 #[tokio::test]
