@@ -3,4 +3,6 @@
 pub mod clock;
 pub mod config;
 pub mod entropy;
+pub mod http;
+pub mod service;
 pub mod written;

@@ -9,6 +9,7 @@ use evergrant_core::integration::ProviderSource;
 use evergrant_core::provider::Provider;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::{Serialize, Serializer};
 
 /// A catalogue id, or an entry inline.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +18,12 @@ pub struct WrittenProvider(pub ProviderSource);
 impl<'de> Deserialize<'de> for WrittenProvider {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(IdOrEntry)
+    }
+}
+
+impl Serialize for WrittenProvider {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
     }
 }
 

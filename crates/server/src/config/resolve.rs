@@ -7,7 +7,7 @@ use std::str::FromStr;
 use evergrant_core::policy::PolicyOverrides;
 use evergrant_core::secret::ApiKeySecret;
 use serde_json::{Map, Value};
-use url::{Host, Url};
+use url::Url;
 use zeroize::Zeroizing;
 
 use super::declared::declared;
@@ -16,6 +16,7 @@ use super::error::{ConfigError, SetBy, nearest};
 use super::file::{self, Read};
 use super::reference::{REFRESH_PREFIX, variables};
 use super::{AuditReads, Config, Flags, MasterKeySource};
+use crate::service::connect::return_url::is_loopback;
 
 /// The database's name in the data folder.
 const DATABASE_FILE: &str = "evergrant.db";
@@ -142,16 +143,6 @@ fn public_url(sources: &Sources<'_>) -> Result<Option<Url>, ConfigError> {
         return Err(bad(set_by, "the address must not have a path: Evergrant serves a host of its own"));
     }
     Ok(Some(url))
-}
-
-/// Whether a URL's host can only be this machine.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 fn data_dir(sources: &Sources<'_>) -> PathBuf {
