@@ -1,5 +1,6 @@
 //! Evergrant as a library: everything that the binary does, so that tests can reach it.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod entropy;

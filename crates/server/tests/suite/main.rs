@@ -1,3 +1,4 @@
 //! The service told by those who use it: through its front door, over loopback, with a provider that misbehaves on request.
 
+mod cli;
 mod config;

@@ -1,0 +1,27 @@
+//! `evergrant generate`, hidden: prints the pages that the program writes about itself, as they are checked in under `docs/`.
+
+mod commands;
+
+use clap::CommandFactory as _;
+
+use super::console::print;
+use super::error::Result;
+
+/// Which page.
+#[derive(Clone, Copy, Debug, clap::Subcommand)]
+pub(crate) enum Generate {
+    /// docs/configuration.md
+    Configuration,
+    /// docs/cli.md
+    Cli,
+}
+
+impl Generate {
+    /// Prints it.
+    pub(super) fn run(self) -> Result<()> {
+        match self {
+            Generate::Configuration => print(&crate::config::reference()),
+            Generate::Cli => print(&commands::page(super::Cli::command())),
+        }
+    }
+}

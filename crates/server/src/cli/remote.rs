@@ -1,0 +1,59 @@
+//! Which running service a command talks to, and with which key.
+
+use std::path::PathBuf;
+
+use evergrant_core::secret::ApiKeySecret;
+use url::Url;
+
+use super::client::Client;
+use super::console::Console;
+use super::error::{CliError, Result};
+use super::secret_input;
+use crate::config::{Config, Flags};
+
+/// The service and the key.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "The running service")]
+pub(crate) struct Remote {
+    /// Where the service is [default: where the configuration here says that it listens]
+    #[arg(long, value_name = "URL", env = "EVERGRANT_URL", hide_env_values = true)]
+    pub(super) url: Option<String>,
+    /// A file that holds the API key [default: the variable EVERGRANT_API_KEY]
+    #[arg(long, value_name = "FILE")]
+    pub(super) api_key_file: Option<PathBuf>,
+}
+
+impl Remote {
+    /// The client, or what is missing for one.
+    pub(super) fn client(&self, console: &Console) -> Result<Client> {
+        let key = self.key(console)?.ok_or(CliError::NoApiKey)?;
+        Ok(Client::new(self.base(console)?, key))
+    }
+
+    fn key(&self, console: &Console) -> Result<Option<ApiKeySecret>> {
+        match &self.api_key_file {
+            Some(file) => Ok(Some(ApiKeySecret::new(secret_input::from_file(file)?.as_str()))),
+            None => Ok(console.environment.get("EVERGRANT_API_KEY").map(|key| ApiKeySecret::new(key.trim()))),
+        }
+    }
+
+    fn base(&self, console: &Console) -> Result<Url> {
+        match &self.url {
+            Some(url) => parse(url),
+            None => {
+                let mut listen = Config::load(&Flags::default(), &console.environment)?.listen;
+                if listen.ip().is_unspecified() {
+                    listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+                }
+                parse(&format!("http://{listen}"))
+            }
+        }
+    }
+}
+
+fn parse(url: &str) -> Result<Url> {
+    let bad = || CliError::Usage("--url: expected the address of a service, such as http://127.0.0.1:8420".to_owned());
+    let url = Url::parse(url).map_err(|_| bad())?;
+    let fits = matches!(url.scheme(), "http" | "https") && url.has_host() && url.username().is_empty();
+    if fits { Ok(url) } else { Err(bad()) }
+}
