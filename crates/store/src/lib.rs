@@ -1,1 +1,49 @@
-//! store
+//! What is kept: sealed rows, leases with fencing, outbox, journal, migrations.
+//!
+//! One [`Store`], whose methods are named by use; each is one transaction, answered after its commit. `now` is always an
+//! argument. Only `db` knows which database it is. The store decides nothing about a connection's life: that is
+//! `evergrant_core::lifecycle`, called by the caller; what it promises is that what was decided is kept whole.
+
+mod audit;
+mod cache;
+mod cleanup;
+mod connections;
+mod db;
+mod entropy;
+mod error;
+mod events;
+mod folder;
+mod grants;
+mod integrations;
+pub mod journal;
+mod keys;
+mod notices;
+mod options;
+mod outbox;
+mod page;
+mod queue;
+mod record;
+pub mod refresh;
+mod row;
+mod seal;
+mod shared;
+mod store;
+
+pub use audit::NewAudit;
+pub use cleanup::Retention;
+pub use connections::{
+    ConnectionFilter, ConnectionPatch, Decided, Ended, EndedNow, Ending, Erased, NewGrantFor, Patched, Placed, Target,
+};
+pub use entropy::{Entropy, SharedEntropy, SystemEntropy};
+pub use error::{Cause, OpenError, StoreError, Trouble};
+pub use events::{Event, NewEvent};
+pub use integrations::{IntegrationAdded, IntegrationRemoved, IntegrationReplaced, Report};
+pub use keys::{ApiKey, KeyAdded};
+pub use notices::{NewNotice, Notice};
+pub use options::{AuditReads, OpenOptions, ProviderResolver};
+pub use outbox::{OutboxId, Revocation};
+pub use page::{Cursor, NotACursor, Page};
+pub use record::{Durable, TokenRecord};
+pub use seal::{MasterKey, NotAMasterKey, SealedBytes};
+pub use shared::StatusCounts;
+pub use store::Store;

@@ -1,0 +1,127 @@
+//! Lists, a page at a time, by key and never by offset.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use evergrant_core::connection::Connection;
+use evergrant_core::id::{ConnectionId, IntegrationName, SubjectId};
+
+use crate::db::{ToValue, Value};
+use crate::error::StoreError;
+use crate::page::{Cursor, Page};
+use crate::row::{self, columns};
+use crate::store::Store;
+
+/// So many rows are looked at for one page at most; a page may then be short though there is more.
+const LOOKED_AT: usize = 10_000;
+/// Rows read at once.
+const CHUNK: usize = 500;
+
+/// Which connections; all conditions that are given must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionFilter {
+    /// Of this subject.
+    pub subject: Option<SubjectId>,
+    /// Of these integrations: what the caller may see, and what he asked for.
+    pub integrations: Option<BTreeSet<IntegrationName>>,
+    /// In this stored status: `connected`, `needs_reauth`, `disconnected`.
+    pub status: Option<&'static str>,
+    /// With this text in subject, label, account or id, whatever its case.
+    pub text: Option<String>,
+}
+
+impl Store {
+    /// A page of connections in the order of their ids, of those that fit the filter and that `keep` keeps. What is
+    /// derived from the clock (freshness) is for `keep`. A page may hold fewer than `limit` and still have a next one.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn list_connections(
+        &self,
+        filter: ConnectionFilter,
+        keep: impl Fn(&Connection) -> bool + Send + 'static,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<Arc<Connection>>, StoreError> {
+        if filter.integrations.as_ref().is_some_and(BTreeSet::is_empty) {
+            return Ok(Page::last(Vec::new()));
+        }
+        let mut last: Option<ConnectionId> = match &after {
+            Some(cursor) => match cursor.key() {
+                Some(id) => Some(id),
+                None => return Ok(Page::last(Vec::new())),
+            },
+            None => None,
+        };
+        self.read(move |sql, _| {
+            let wanted = filter.text.as_ref().map(|text| text.to_lowercase());
+            let (mut items, mut looked_at) = (Vec::new(), 0);
+            loop {
+                let (text, values) = statement(&filter, last.as_ref());
+                let chunk = sql.all_of(&text, &values, row::connection)?;
+                drop(values);
+                let whole = chunk.len() == CHUNK;
+                for connection in chunk {
+                    looked_at += 1;
+                    last = Some(connection.id.clone());
+                    if wanted.as_ref().is_none_or(|text| mentions(&connection, text)) && keep(&connection) {
+                        items.push(Arc::new(connection));
+                    }
+                    if items.len() == limit {
+                        return Ok(Page { items, next: last.map(|id| Cursor::at(id.as_str())) });
+                    }
+                }
+                if !whole {
+                    return Ok(Page::last(items));
+                }
+                if looked_at >= LOOKED_AT {
+                    return Ok(Page { items, next: last.map(|id| Cursor::at(id.as_str())) });
+                }
+            }
+        })
+        .await
+    }
+}
+
+fn statement<'a>(filter: &'a ConnectionFilter, after: Option<&'a ConnectionId>) -> (String, Vec<Value<'a>>) {
+    let mut values: Vec<Value<'a>> = Vec::new();
+    let mut conditions: Vec<String> = Vec::new();
+    let mut add = |condition: &str, value: Value<'a>| {
+        values.push(value);
+        conditions.push(condition.replace('#', &format!("?{}", values.len())));
+    };
+    if let Some(id) = after {
+        add("c.id > #", id.to_value());
+    }
+    if let Some(subject) = &filter.subject {
+        add("c.subject = #", subject.to_value());
+    }
+    if let Some(status) = filter.status {
+        add("l.status = #", status.to_value());
+    }
+    if let Some(names) = &filter.integrations {
+        let first = values.len();
+        values.extend(names.iter().map(ToValue::to_value));
+        let numbers: Vec<String> = (first + 1..=values.len()).map(|number| format!("?{number}")).collect();
+        conditions.push(format!("c.integration IN ({})", numbers.join(", ")));
+    }
+    let mut text = columns!().to_owned();
+    if !conditions.is_empty() {
+        text.push_str("WHERE ");
+        text.push_str(&conditions.join(" AND "));
+    }
+    text.push_str(&format!(" ORDER BY c.id LIMIT {CHUNK}"));
+    (text, values)
+}
+
+fn mentions(connection: &Connection, text: &str) -> bool {
+    let account = connection.account.as_ref();
+    let places = [
+        Some(connection.id.as_str()),
+        Some(connection.subject.as_str()),
+        connection.label.as_deref(),
+        account.map(|account| account.id.as_str()),
+        account.and_then(|account| account.name.as_deref()),
+    ];
+    places.into_iter().flatten().any(|place| place.to_lowercase().contains(text))
+}

@@ -1,0 +1,291 @@
+//! Leases: who may send, in what order, and since when somebody may be sending.
+
+use std::time::Duration;
+
+use evergrant_core::id::{AttemptId, ConnectionId, IntegrationName};
+use evergrant_core::time::Timestamp;
+
+use super::{Claim, Forced, Gate, Leased, OpenIntent};
+use crate::db::{Row, Sql, values};
+use crate::error::StoreError;
+use crate::record::{Durable, TokenRecord};
+use crate::row::Guard;
+use crate::shared::Tx;
+use crate::store::Store;
+
+/// How long a connection whose grant does not open is left alone.
+const UNREADABLE_PAUSE: Duration = Duration::from_secs(3600);
+
+/// What was read under a new lease, still sealed.
+struct Claimed {
+    record: TokenRecord,
+    generation: u64,
+    fence: u64,
+    until: Timestamp,
+    open_intent: Option<OpenIntent>,
+    spares: u64,
+}
+
+impl Store {
+    /// Takes the lease of one connection, if nobody has it.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] if the grant does not open; the lease has ended then. Else those of every write.
+    pub async fn claim(&self, id: &ConnectionId, now: Timestamp, lease: Duration) -> Result<Claim, StoreError> {
+        let wanted = id.clone();
+        let claimed = self
+            .write(move |tx, shared| {
+                let text = "SELECT status, lease_until, lease_owner, sending_at FROM lives WHERE connection_id = ?1";
+                let found = tx.one(text, values![wanted], |row| {
+                    Ok((row.text(0)?, row.time(1)?, row.opt_parse(2)?, row.opt_time(3)?))
+                })?;
+                let Some((status, until, owner, sending_since)) = found else { return Ok(Err(Claim::Gone)) };
+                if status == "disconnected" {
+                    return Ok(Err(Claim::Gone));
+                }
+                if until > now {
+                    return Ok(Err(Claim::Busy { until, owner, sending_since }));
+                }
+                take(tx, &wanted, shared.node.as_str(), now.plus(lease)).map(Ok)
+            })
+            .await?;
+        match claimed {
+            Err(claim) => Ok(claim),
+            Ok(claimed) => match self.unseal(claimed) {
+                Ok(leased) => Ok(Claim::Leased(Box::new(leased))),
+                Err((_, fence, error)) => {
+                    self.put_aside(id.clone(), fence, now).await?;
+                    Err(error)
+                }
+            },
+        }
+    }
+
+    /// Takes the leases of at most `limit` connections that are due, those that end first before others, none of the
+    /// integrations in `skip`. One whose grant does not open is logged and left alone for an hour.
+    ///
+    /// # Errors
+    /// Those of every write.
+    pub async fn claim_due(
+        &self,
+        now: Timestamp,
+        lease: Duration,
+        limit: usize,
+        skip: &[IntegrationName],
+    ) -> Result<Vec<Leased>, StoreError> {
+        let names = self.names_but(skip);
+        if names.is_empty() || limit == 0 {
+            return Ok(Vec::new());
+        }
+        let claimed = self
+            .write(move |tx, shared| {
+                let mut due = Vec::new();
+                for name in &names {
+                    due.extend(due_of(tx, name, now, limit)?);
+                }
+                // An unknown end is not urgent: it was due by its own schedule only.
+                due.sort_by_key(|due| (due.expires_at.is_none(), due.expires_at, due.next_at));
+                due.truncate(limit);
+                let until = now.plus(lease);
+                due.iter().map(|due| take(tx, &due.id, shared.node.as_str(), until)).collect::<Result<Vec<_>, _>>()
+            })
+            .await?;
+        let mut leased = Vec::with_capacity(claimed.len());
+        for one in claimed {
+            match self.unseal(one) {
+                Ok(one) => leased.push(one),
+                Err((id, fence, error)) => {
+                    tracing::error!(%error, connection = %id, "a grant does not open; it is left alone for an hour");
+                    self.put_aside(id, fence, now).await?;
+                }
+            }
+        }
+        Ok(leased)
+    }
+
+    /// When the next connection is due, of the integrations that are not in `skip`. May have passed.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn next_due(&self, skip: &[IntegrationName]) -> Result<Option<Timestamp>, StoreError> {
+        let names = self.names_but(skip);
+        self.read(move |sql, _| {
+            let mut first: Option<Timestamp> = None;
+            for name in &names {
+                let due = first_due(sql, name)?;
+                first = [first, due].into_iter().flatten().min();
+            }
+            Ok(first)
+        })
+        .await
+    }
+
+    /// Since when the oldest due connection has been waiting; none if nothing is due. Paused integrations are left out.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn oldest_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let paused: Vec<_> = self.integrations().iter().filter(|one| one.paused).map(|one| one.name.clone()).collect();
+        Ok(self.next_due(&paused).await?.filter(|due| *due <= now))
+    }
+
+    /// Writes down that a request is about to leave: the last step before the wire. Also for a second sending within
+    /// one attempt.
+    ///
+    /// # Errors
+    /// Those of every write; then nothing may be sent.
+    pub async fn mark_sending(&self, leased: &Leased, attempt: &AttemptId, now: Timestamp) -> Result<Gate, StoreError> {
+        let (source, attempt, fence) = (leased.source(), attempt.clone(), leased.fence);
+        let integration = leased.connection.integration.clone();
+        self.write(move |tx, shared| {
+            let text = "UPDATE lives SET attempt = ?4, sending_at = ?5 WHERE connection_id = ?1 AND fence = ?2 \
+                        AND generation = ?3 AND lease_until > ?5 AND status <> 'disconnected'";
+            let (id, generation) = (&source.connection, source.generation);
+            if tx.run(text, values![id, fence, generation, attempt, now])? == 1 {
+                super::attempts::begin(tx, &attempt, &source, &integration, &shared.node, now)?;
+                return Ok(Gate::Open);
+            }
+            let stored = Guard::read(tx, id)?;
+            let same_grant = stored.is_some_and(|guard| guard.generation == generation && !guard.is_disconnected());
+            Ok(if same_grant { Gate::FenceLost } else { Gate::GrantChanged })
+        })
+        .await
+    }
+
+    /// Makes a lease last longer; false if it is lost.
+    ///
+    /// # Errors
+    /// Those of every write.
+    pub async fn renew(&self, leased: &Leased, now: Timestamp, lease: Duration) -> Result<bool, StoreError> {
+        let (id, fence, until) = (leased.connection.id.clone(), leased.fence, now.plus(lease));
+        self.write(move |tx, _| {
+            let text = "UPDATE lives SET lease_until = ?3 WHERE connection_id = ?1 AND fence = ?2 AND lease_until > 0";
+            Ok(tx.run(text, values![id, fence, until])? == 1)
+        })
+        .await
+    }
+
+    /// Ends a lease without a verdict. `next_at` is when the kernel should next look at the connection; it is left as it
+    /// is if the grant changed meanwhile. A lease that is lost already is no error.
+    ///
+    /// # Errors
+    /// Those of every write; the lease then ends by itself.
+    pub async fn release(&self, leased: Leased, next_at: Option<Timestamp>) -> Result<(), StoreError> {
+        self.write(move |tx, _| end(tx, &leased.connection.id, leased.fence, Some((leased.generation, next_at)))).await
+    }
+
+    /// Sendings of other processes than this one that were written down and whose outcome was not: at the start, after
+    /// the journal has been read, each is decided or uncertain.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn open_intents(&self) -> Result<Vec<OpenIntent>, StoreError> {
+        self.read(|sql, shared| {
+            let text = "SELECT connection_id, attempt, sending_at, lease_owner FROM lives \
+                        WHERE lease_owner IS NOT NULL AND lease_owner <> ?1 AND attempt IS NOT NULL";
+            sql.all(text, values![shared.node], |row| {
+                let (connection, attempt) = (row.parse(0)?, row.parse(1)?);
+                Ok(OpenIntent { connection, attempt, sending_at: row.time(2)?, node: row.opt_parse(3)? })
+            })
+        })
+        .await
+    }
+
+    /// Notes that a caller forces a refresh, or that a report starts one: at most once within `interval`.
+    ///
+    /// # Errors
+    /// Those of every write.
+    pub async fn force(&self, id: &ConnectionId, now: Timestamp, interval: Duration) -> Result<Forced, StoreError> {
+        let id = id.clone();
+        self.write(move |tx, _| {
+            let text = "UPDATE lives SET forced_at = ?2, changed_at = ?2 WHERE connection_id = ?1 \
+                        AND (forced_at IS NULL OR forced_at <= ?3 OR forced_at > ?2)";
+            // One that lies ahead was made by a clock that has been set back since.
+            if tx.run(text, values![id, now, now.minus(interval)])? == 1 {
+                super::reread(tx, &id)?;
+                return Ok(Forced::Yes);
+            }
+            let text = "SELECT forced_at FROM lives WHERE connection_id = ?1";
+            let forced = tx.one(text, values![id], |row| row.opt_time(0))?.flatten();
+            Ok(forced.map_or(Forced::Gone, |at| Forced::NotBefore(at.plus(interval))))
+        })
+        .await
+    }
+
+    fn names_but(&self, skip: &[IntegrationName]) -> Vec<IntegrationName> {
+        let all = self.integrations();
+        all.iter().map(|one| one.name.clone()).filter(|name| !skip.contains(name)).collect()
+    }
+
+    fn unseal(&self, claimed: Claimed) -> Result<Leased, (ConnectionId, u64, StoreError)> {
+        let Claimed { record, generation, fence, until, open_intent, spares } = claimed;
+        let opened = record.open(&self.shared.ring);
+        let grant = opened.map_err(|error| (record.connection.id.clone(), fence, error))?.map(Durable::committed);
+        let connection = std::sync::Arc::unwrap_or_clone(record.connection);
+        Ok(Leased { connection, grant, generation, fence, until, open_intent, spares })
+    }
+
+    async fn put_aside(&self, id: ConnectionId, fence: u64, now: Timestamp) -> Result<(), StoreError> {
+        self.write(move |tx, _| {
+            let text = "UPDATE lives SET next_at = ?3 WHERE connection_id = ?1 AND fence = ?2 AND next_at IS NOT NULL";
+            tx.run(text, values![id, fence, now.plus(UNREADABLE_PAUSE)])?;
+            end(tx, &id, fence, None)
+        })
+        .await
+    }
+}
+
+struct Due {
+    id: ConnectionId,
+    next_at: Timestamp,
+    expires_at: Option<Timestamp>,
+}
+
+fn due_of(sql: &Sql<'_>, name: &IntegrationName, now: Timestamp, limit: usize) -> Result<Vec<Due>, StoreError> {
+    let text = "SELECT connection_id, next_at, expires_at FROM lives WHERE integration = ?1 AND next_at <= ?2 \
+                AND lease_until <= ?2 ORDER BY next_at, expires_at LIMIT ?3";
+    sql.all(text, values![name, now, limit], |row| {
+        Ok(Due { id: row.parse(0)?, next_at: row.time(1)?, expires_at: row.opt_time(2)? })
+    })
+}
+
+fn first_due(sql: &Sql<'_>, name: &IntegrationName) -> Result<Option<Timestamp>, StoreError> {
+    let text = "SELECT next_at FROM lives WHERE integration = ?1 AND next_at IS NOT NULL ORDER BY next_at LIMIT 1";
+    sql.one(text, values![name], |row| row.time(0))
+}
+
+/// Takes a lease that is free, and reads the connection under it.
+fn take(tx: &Tx<'_>, id: &ConnectionId, node: &str, until: Timestamp) -> Result<Claimed, StoreError> {
+    // An intent of an earlier holder is told to the new one with that holder's name, so it is read first.
+    let text = "SELECT attempt, sending_at, lease_owner FROM lives WHERE connection_id = ?1";
+    let open_intent = tx.one(text, values![id], |row| intent(row, id))?.flatten();
+    let text = "UPDATE lives SET lease_until = ?2, lease_owner = ?3, fence = fence + 1 WHERE connection_id = ?1 \
+                RETURNING fence, generation";
+    let leased = tx.one(text, values![id, until, node], |row| Ok((row.count(0)?, row.count(1)?)))?;
+    let (fence, generation) = leased.ok_or(StoreError::NotOneRow { table: "lives", rows: 0 })?;
+    let record = TokenRecord::load(tx, id)?.ok_or(StoreError::NotOneRow { table: "connections", rows: 0 })?;
+    let spares = super::spares::count(tx, id)?;
+    Ok(Claimed { record, generation, fence, until, open_intent, spares })
+}
+
+fn intent(row: &Row<'_>, id: &ConnectionId) -> Result<Option<OpenIntent>, StoreError> {
+    let Some(attempt) = row.opt_parse(0)? else { return Ok(None) };
+    Ok(Some(OpenIntent { connection: id.clone(), attempt, sending_at: row.time(1)?, node: row.opt_parse(2)? }))
+}
+
+/// Ends a lease. The owner's name stays where an intent is open, so that the next start finds it.
+pub(super) fn end(
+    tx: &Tx<'_>,
+    id: &ConnectionId,
+    fence: u64,
+    next: Option<(u64, Option<Timestamp>)>,
+) -> Result<(), StoreError> {
+    let text = "UPDATE lives SET lease_until = 0, lease_owner = CASE WHEN attempt IS NULL THEN NULL ELSE lease_owner END \
+                WHERE connection_id = ?1 AND fence = ?2";
+    tx.run(text, values![id, fence])?;
+    if let Some((generation, next_at)) = next {
+        let text = "UPDATE lives SET next_at = ?4 WHERE connection_id = ?1 AND fence = ?2 AND generation = ?3";
+        tx.run(text, values![id, fence, generation, next_at])?;
+    }
+    Ok(())
+}

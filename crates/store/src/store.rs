@@ -1,0 +1,282 @@
+//! The store: opened once by one process, closed at its end.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use evergrant_core::id::{InstallationId, NodeId};
+use evergrant_core::time::Timestamp;
+use tokio::sync::broadcast;
+use zeroize::Zeroizing;
+
+use crate::cache::ReadCache;
+use crate::db::{Files, Readers, Schema, Sql, Writer, values};
+use crate::entropy::SharedEntropy;
+use crate::error::{OpenError, StoreError};
+use crate::folder::HeldFolder;
+use crate::journal::Journal;
+use crate::options::OpenOptions;
+use crate::seal::{KeyRing, MasterKey, Place, WrappedKey};
+use crate::shared::{Effect, Keeping, Shared, StatusCounts, Tx};
+use crate::{integrations, keys};
+
+/// The folder of the journal, within the data folder.
+const JOURNAL: &str = "journal";
+/// So many events may wait for a slow listener; one that is slower reads the database from where it stopped.
+const FEED: usize = 4096;
+const CANARY: &[u8] = b"evergrant canary v1";
+
+/// What is kept. Cheap to clone; all clones are one store.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+struct Inner {
+    // Dropped in this order: who closes the last connection puts the log into the database.
+    readers: Readers,
+    writer: Writer<Effect>,
+    journal: Journal,
+    fingerprint: String,
+    folder: Mutex<Option<HeldFolder>>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "<store of {}>", self.shared.installation)
+    }
+}
+
+impl Store {
+    /// Takes the data folder, checks the master key, brings the schema up to date and starts the threads. Blocks while
+    /// it reads the journal; meant for the start of the process.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what stands in the way; nothing has been changed then.
+    pub fn open(options: &OpenOptions, entropy: SharedEntropy, now: Timestamp) -> Result<Store, OpenError> {
+        let folder = HeldFolder::take(&options.data_dir)?;
+        let files = Files { database: options.database.clone() };
+        let journal_folder = options.data_dir.join(JOURNAL);
+        refuse_lost_database(&files, &journal_folder)?;
+        let (mut raw, schema) = files.open_writer()?;
+        if schema == Schema::New {
+            files.make_durable(&raw)?;
+            files.migrate(&mut raw, schema, |sql| fill(sql, &options.master_key, &entropy, now))?;
+        }
+        let (ring, installation) = files.look(&raw, |sql| Ok(unlock(sql, options, &entropy)))??;
+        let ring = Arc::new(ring);
+        let journal = Journal::open(&journal_folder, &installation, ring.clone(), options.journal)?;
+        if schema != Schema::New {
+            files.make_durable(&raw)?;
+            files.migrate(&mut raw, schema, |_| Ok(()))?;
+        }
+        let shared = files.look(&raw, |sql| {
+            end_leases(sql, &options.node)?;
+            load(sql, ring, installation, entropy, options)
+        })?;
+        let shared = Arc::new(shared);
+        let connections = (0..options.readers.max(1)).map(|_| files.open_reader()).collect::<Result<_, _>>()?;
+        let threads = |cause| OpenError::io("a thread of the store", cause);
+        let readers = Readers::start(connections).map_err(threads)?;
+        let keeping = Keeping { shared: shared.clone(), master: options.master_key.clone(), count: None, key: None };
+        let writer = Writer::start(raw, Box::new(keeping)).map_err(threads)?;
+        let fingerprint = options.master_key.fingerprint();
+        let inner = Inner { writer, readers, journal, fingerprint, folder: Mutex::new(Some(folder)) };
+        Ok(Store { inner: Arc::new(inner), shared })
+    }
+
+    /// Lets nothing more in, commits what waits, and lets go of the data folder.
+    pub async fn close(&self) {
+        let inner = self.inner.clone();
+        let closing = tokio::task::spawn_blocking(move || {
+            // The writer last: who closes the last connection puts the log into the database.
+            inner.readers.close();
+            inner.writer.close();
+            inner.journal.close();
+            inner.folder.lock().unwrap_or_else(PoisonError::into_inner).take();
+        });
+        let _ = closing.await;
+    }
+
+    /// Whether the database can be written and read, and the journal too: does all of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] says what is wrong.
+    pub async fn check(&self, now: Timestamp) -> Result<(), StoreError> {
+        let stamp = now.as_millis().to_string().into_bytes();
+        self.write(move |tx, _| put_meta(tx, "checked_at", &stamp)).await?;
+        self.read(|sql, _| meta(sql, "checked_at")).await?;
+        if self.inner.journal.healthy() { Ok(()) } else { Err(journal_down()) }
+    }
+
+    /// The journal of answers.
+    pub fn journal(&self) -> &Journal {
+        &self.inner.journal
+    }
+
+    /// What this installation is called; part of what every ciphertext is bound to.
+    pub fn installation(&self) -> &InstallationId {
+        &self.shared.installation
+    }
+
+    /// This process.
+    pub fn node(&self) -> &NodeId {
+        &self.shared.node
+    }
+
+    /// Names the master key in use without revealing it.
+    pub fn master_key_fingerprint(&self) -> &str {
+        &self.inner.fingerprint
+    }
+
+    /// 8 hexadecimal digits that stand for a text within this installation: for logs and `token_id`.
+    pub fn fingerprint(&self, text: &str) -> String {
+        self.shared.ring.fingerprint(text)
+    }
+
+    /// A key for another purpose (signing links, for one), stable for the installation.
+    ///
+    /// # Errors
+    /// [`StoreError::Defect`] only if the library refuses.
+    pub fn derived_key(&self, purpose: &str) -> Result<Zeroizing<[u8; 32]>, StoreError> {
+        self.shared.ring.derived_key(purpose)
+    }
+
+    /// Bytes that the cache of sealed grants takes, roughly.
+    pub fn cache_weight(&self) -> u64 {
+        self.shared.cache.weight()
+    }
+
+    /// A use that writes: one transaction, answered after its commit.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Tx<'_>, &Shared) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let shared = self.shared.clone();
+        self.inner.writer.run(move |tx| work(tx, &shared)).await
+    }
+
+    /// Empties the database's log.
+    pub(crate) async fn checkpoint(&self) -> Result<(), StoreError> {
+        self.inner.writer.checkpoint().await
+    }
+
+    /// A use that reads.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Sql<'_>, &Shared) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let shared = self.shared.clone();
+        self.inner.readers.run(move |sql| work(sql, &shared)).await
+    }
+}
+
+fn journal_down() -> StoreError {
+    StoreError::Unavailable { trouble: crate::error::Trouble::Io, cause: None }
+}
+
+/// A journal without its database: somebody has lost or moved the database, and an empty one would hide that.
+fn refuse_lost_database(files: &Files, journal: &Path) -> Result<(), OpenError> {
+    let empty = std::fs::metadata(&files.database).map_or(true, |found| found.len() == 0);
+    if !empty || !journal.exists() {
+        return Ok(());
+    }
+    Err(OpenError::DatabaseMissing { database: files.database.clone(), journal: journal.to_owned() })
+}
+
+/// The first rows of a new database.
+fn fill(sql: &Sql<'_>, master: &MasterKey, entropy: &SharedEntropy, now: Timestamp) -> Result<(), StoreError> {
+    let installation = InstallationId::make(now, entropy.id());
+    let key = KeyRing::first_key(master, &installation, entropy)?;
+    let text = "INSERT INTO data_keys (id, wrapped, sealings, created_at) VALUES (?1, ?2, ?3, ?4)";
+    sql.run_one("data_keys", text, values![key.id, key.wrapped, key.sealings, now])?;
+    let ring = KeyRing::open(master, &installation, &[key], entropy.clone(), u64::MAX)
+        .map_err(|_| StoreError::defect("opening a key ring that was just made"))?;
+    put_meta(sql, "installation", installation.as_str().as_bytes())?;
+    put_meta(sql, "master_key_fingerprint", master.fingerprint().as_bytes())?;
+    put_meta(sql, "canary", ring.seal(canary(), CANARY)?.as_bytes())
+}
+
+fn canary() -> Place<'static> {
+    Place { table: "meta", row: "canary", column: "value", generation: 0 }
+}
+
+fn put_meta(sql: &Sql<'_>, name: &str, value: &[u8]) -> Result<(), StoreError> {
+    let text = "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    sql.run_one("meta", text, values![name, value])
+}
+
+fn meta(sql: &Sql<'_>, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    sql.one("SELECT value FROM meta WHERE name = ?1", values![name], |row| row.bytes(0))
+}
+
+fn meta_text(sql: &Sql<'_>, name: &str) -> Result<String, StoreError> {
+    let bytes = meta(sql, name)?.ok_or_else(|| StoreError::damaged(format!("no `{name}` in `meta`")))?;
+    String::from_utf8(bytes).map_err(|_| StoreError::damaged(format!("an unreadable `{name}` in `meta`")))
+}
+
+/// Opens the key ring and proves it on the canary, before anything else is touched.
+fn unlock(
+    sql: &Sql<'_>,
+    options: &OpenOptions,
+    entropy: &SharedEntropy,
+) -> Result<(KeyRing, InstallationId), OpenError> {
+    let database = || options.database.clone();
+    let installation = meta_text(sql, "installation")?;
+    let installation: InstallationId =
+        installation.parse().map_err(|_| StoreError::damaged("an unreadable `installation` in `meta`"))?;
+    let (given, expected) = (options.master_key.fingerprint(), meta_text(sql, "master_key_fingerprint")?);
+    let text = "SELECT id, wrapped, sealings FROM data_keys ORDER BY id";
+    let wrapped = sql.all(text, &[], |row| {
+        let id = u32::try_from(row.count(0)?).map_err(|_| StoreError::damaged("the number of a data key"))?;
+        Ok(WrappedKey { id, wrapped: row.sealed(1)?, sealings: row.count(2)? })
+    })?;
+    let ring = KeyRing::open(&options.master_key, &installation, &wrapped, entropy.clone(), options.data_key_sealings);
+    let ring = ring.map_err(|id| match given == expected {
+        true => OpenError::KeyRingDamaged { database: database(), what: format!("data key {id} does not open") },
+        false => OpenError::WrongMasterKey { database: database(), given, expected },
+    })?;
+    let sealed = meta(sql, "canary")?.map(crate::seal::SealedBytes::stored);
+    let sings = sealed.is_some_and(|sealed| ring.open_at(canary(), &sealed).is_ok_and(|text| *text == CANARY));
+    if !sings {
+        let what = "the canary does not open".to_owned();
+        return Err(OpenError::KeyRingDamaged { database: database(), what });
+    }
+    Ok((ring, installation))
+}
+
+/// This process holds the data folder, so no lease of another one is alive. Open intents stay: they say that a token
+/// may have been spent.
+fn end_leases(sql: &Sql<'_>, node: &NodeId) -> Result<(), StoreError> {
+    let text = "UPDATE lives SET lease_until = 0, lease_owner = CASE WHEN attempt IS NULL THEN NULL ELSE lease_owner END \
+                WHERE lease_owner IS NOT NULL AND lease_owner <> ?1";
+    sql.run(text, values![node]).map(drop)
+}
+
+fn load(
+    sql: &Sql<'_>,
+    ring: Arc<KeyRing>,
+    installation: InstallationId,
+    entropy: SharedEntropy,
+    options: &OpenOptions,
+) -> Result<Shared, StoreError> {
+    let clients = integrations::load(sql, &ring, options.providers.as_ref())?;
+    let mut counts: BTreeMap<_, StatusCounts> = BTreeMap::new();
+    for (integration, status, count) in integrations::count(sql)? {
+        counts.entry(integration).or_default().add(&status, count);
+    }
+    let keys = keys::load(sql)?;
+    Ok(Shared {
+        ring,
+        entropy,
+        node: options.node.clone(),
+        installation,
+        cache: ReadCache::new(options.cache_bytes),
+        integrations: RwLock::new(clients.into_iter().map(|one| (one.name.clone(), one)).collect()),
+        keys: RwLock::new(keys.into_iter().map(|one| (one.id.clone(), one)).collect()),
+        counts: Mutex::new(counts),
+        events: broadcast::Sender::new(FEED),
+        resolver: options.providers.clone(),
+    })
+}

@@ -1,0 +1,6 @@
+//! The store, from outside, on real files.
+
+mod opening;
+mod placing;
+mod refresh;
+mod support;
