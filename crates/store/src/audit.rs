@@ -9,10 +9,13 @@ use aws_lc_rs::digest;
 use evergrant_core::time::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::db::{Sql, values};
+use crate::db::{Select, Sql, values};
 use crate::error::StoreError;
+use crate::page::{Cursor, Page};
 use crate::row::json;
+use crate::seal::hex;
 use crate::shared::Tx;
+use crate::store::Store;
 
 /// A line to be written.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,4 +82,105 @@ pub(crate) fn link(before: &[u8], sequence: u64, at: Timestamp, fields: [&str; 4
         hash.update(field.as_bytes());
     }
     hash.finish().as_ref().to_vec()
+}
+
+/// A line as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuditLine {
+    /// Its place in the chain.
+    pub sequence: u64,
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub actor: String,
+    /// What was done.
+    pub action: String,
+    /// What it was done to.
+    pub target: String,
+    /// More about it.
+    pub detail: Map<String, Value>,
+    /// Binds this line to all before it: 64 hexadecimal digits.
+    pub hash: String,
+}
+
+/// What came of checking the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuditCheck {
+    /// Every line fits the one before it.
+    Whole {
+        /// How many lines there are.
+        lines: u64,
+        /// The last line's hash, to be compared with one that was noted elsewhere.
+        head: String,
+    },
+    /// A line was changed, or one before it left out.
+    Broken {
+        /// The first line that does not fit.
+        sequence: u64,
+    },
+}
+
+impl Store {
+    /// A page of the audit log, newest first.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn audit(&self, after: Option<Cursor>, limit: usize) -> Result<Page<AuditLine>, StoreError> {
+        let before: Option<u64> = match after.map(|cursor| cursor.key()) {
+            Some(None) => return Ok(Page::last(Vec::new())),
+            Some(sequence) => sequence,
+            None => None,
+        };
+        self.read(move |sql, _| {
+            let mut select = Select::from("SELECT sequence, at, actor, action, target, detail, hash FROM audit");
+            if let Some(sequence) = &before {
+                select.and("sequence < #", sequence);
+            }
+            let items = select.run(sql, "ORDER BY sequence DESC", limit + 1, |row| {
+                let detail: Map<String, Value> = row.json(5)?;
+                let (sequence, at, hash) = (row.count(0)?, row.time(1)?, hex(&row.bytes(6)?));
+                let (actor, action, target) = (row.text(2)?, row.text(3)?, row.text(4)?);
+                Ok(AuditLine { sequence, at, actor, action, target, detail, hash })
+            })?;
+            Ok(Page::cut(items, limit, |line| line.sequence.to_string()))
+        })
+        .await
+    }
+
+    /// Checks the whole chain, line by line.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn check_audit(&self) -> Result<AuditCheck, StoreError> {
+        let (mut lines, mut before) = (0, vec![0; 32]);
+        loop {
+            let (from, chain) = (lines, before.clone());
+            let (checked, hash, broken) = self.read(move |sql, _| check_part(sql, from, chain)).await?;
+            if let Some(sequence) = broken {
+                return Ok(AuditCheck::Broken { sequence });
+            }
+            if checked == lines {
+                return Ok(AuditCheck::Whole { lines, head: hex(&before) });
+            }
+            (lines, before) = (checked, hash);
+        }
+    }
+}
+
+/// Checks the lines after `from`; says how far it came, with which hash, and which line does not fit.
+fn check_part(sql: &Sql<'_>, from: u64, chain: Vec<u8>) -> Result<(u64, Vec<u8>, Option<u64>), StoreError> {
+    let text = "SELECT sequence, at, actor, action, target, detail, hash FROM audit WHERE sequence > ?1 \
+                ORDER BY sequence LIMIT 1000";
+    let (mut last, mut chain, mut broken) = (from, chain, None);
+    sql.all(text, values![from], |row| {
+        let (sequence, at, hash) = (row.count(0)?, row.time(1)?, row.bytes(6)?);
+        let fields = [row.text(2)?, row.text(3)?, row.text(4)?, row.text(5)?];
+        let right = link(&chain, sequence, at, fields.each_ref().map(String::as_str));
+        if broken.is_none() && (sequence != last + 1 || right != hash) {
+            broken = Some(sequence);
+        }
+        (last, chain) = (sequence, hash);
+        Ok(())
+    })?;
+    Ok((last, chain, broken))
 }

@@ -32,11 +32,13 @@ impl Default for Retention {
 }
 
 impl Store {
-    /// Throws away a part of what has ended; says how many rows. Call it again soon while that is not 0.
+    /// Throws away a part of what has ended; says how many rows. Call it again soon while that is not 0, else about once a
+    /// minute: it also notes the head of the log of token reads.
     ///
     /// # Errors
     /// Those of every write.
     pub async fn clean_up(&self, retention: Retention, now: Timestamp) -> Result<usize, StoreError> {
+        self.note_reads_head(now).await?;
         self.write(move |tx, _| {
             let mut rows = refresh::clean(tx, now, PART)?;
             rows += ended_sessions(tx, now)?;

@@ -1,17 +1,27 @@
 //! What happened, in order: written in the transaction that made it happen, told live after its commit.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use evergrant_core::connection::Connection;
 use evergrant_core::id::{ConnectionId, EventId, IntegrationName, SubjectId};
 use evergrant_core::time::Timestamp;
 use serde_json::{Map, Value};
+use tokio::sync::broadcast;
 
-use crate::db::values;
+use crate::db::{Row, Select, values};
 use crate::error::StoreError;
+use crate::page::{Cursor, Page};
 use crate::row::json;
 use crate::shared::{Effect, Shared, Tx};
+use crate::store::Store;
+
+macro_rules! event_columns {
+    () => {
+        "SELECT seq, id, kind, integration, connection_id, subject, data, at"
+    };
+}
 
 /// Something that happened, as it is stored.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,4 +117,108 @@ pub(crate) fn write(
         })));
     }
     Ok(())
+}
+
+/// Which events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// Of these integrations; none: all, also those that are about none.
+    pub integrations: Option<BTreeSet<IntegrationName>>,
+    /// Of this subject.
+    pub subject: Option<SubjectId>,
+    /// Of this connection.
+    pub connection: Option<ConnectionId>,
+}
+
+impl EventFilter {
+    /// Whether an event fits, for one that was told live.
+    pub fn fits(&self, event: &Event) -> bool {
+        let sees =
+            |names: &BTreeSet<IntegrationName>| event.integration.as_ref().is_some_and(|name| names.contains(name));
+        self.integrations.as_ref().is_none_or(sees)
+            && (self.subject.is_none() || self.subject == event.subject)
+            && (self.connection.is_none() || self.connection == event.connection)
+    }
+
+    fn select(&self) -> Select<'_> {
+        let mut select = Select::from(concat!(event_columns!(), " FROM events"));
+        if let Some(names) = &self.integrations {
+            select.and_in("integration", names);
+        }
+        if let Some(subject) = &self.subject {
+            select.and("subject = #", subject);
+        }
+        if let Some(connection) = &self.connection {
+            select.and("connection_id = #", connection);
+        }
+        select
+    }
+}
+
+impl Store {
+    /// A page of events, newest first.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn events(
+        &self,
+        filter: EventFilter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<Event>, StoreError> {
+        let before: Option<u64> = match after.map(|cursor| cursor.key()) {
+            Some(None) => return Ok(Page::last(Vec::new())),
+            Some(seq) => seq,
+            None => None,
+        };
+        self.read(move |sql, _| {
+            let mut select = filter.select();
+            if let Some(seq) = &before {
+                select.and("seq < #", seq);
+            }
+            let items = select.run(sql, "ORDER BY seq DESC", limit + 1, read)?;
+            Ok(Page::cut(items, limit, |event| event.seq.to_string()))
+        })
+        .await
+    }
+
+    /// Events after a place in the order of commits, oldest first.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn events_after(&self, filter: EventFilter, seq: u64, limit: usize) -> Result<Vec<Event>, StoreError> {
+        self.read(move |sql, _| {
+            let mut select = filter.select();
+            select.and("seq > #", &seq);
+            select.run(sql, "ORDER BY seq", limit, read)
+        })
+        .await
+    }
+
+    /// Where an event stands in the order of commits; none if it is gone.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn event_seq(&self, id: &EventId) -> Result<Option<u64>, StoreError> {
+        let id = id.clone();
+        self.read(move |sql, _| sql.one("SELECT seq FROM events WHERE id = ?1", values![id], |row| row.count(0))).await
+    }
+
+    /// Events from now on, each after its commit. Who lags behind reads on from [`Store::events_after`].
+    pub fn follow_events(&self) -> broadcast::Receiver<Arc<Event>> {
+        self.shared.events.subscribe()
+    }
+}
+
+fn read(row: &Row<'_>) -> Result<Event, StoreError> {
+    Ok(Event {
+        seq: row.count(0)?,
+        id: row.parse(1)?,
+        kind: row.text(2)?,
+        integration: row.opt_parse(3)?,
+        connection: row.opt_parse(4)?,
+        subject: row.opt_parse(5)?,
+        data: row.json(6)?,
+        at: row.time(7)?,
+    })
 }

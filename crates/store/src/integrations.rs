@@ -10,27 +10,15 @@ use evergrant_core::time::{Timestamp, opt_millis};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::audit::{self, NewAudit};
 use crate::db::{Row, Sql, values};
 use crate::error::StoreError;
-use crate::events::{self, About, NewEvent};
-use crate::notices::{self, NewNotice};
+use crate::events::About;
 use crate::options::ProviderResolver;
+use crate::report::{self, Report};
 use crate::row::json;
 use crate::seal::{KeyRing, Place, SealedBytes, Wiped};
 use crate::shared::{Effect, Shared, StatusCounts, Tx};
 use crate::store::Store;
-
-/// What is written beside a change: who did it and what follows from it.
-#[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// The line for the audit log.
-    pub audit: Option<NewAudit>,
-    /// Events, in order.
-    pub events: Vec<NewEvent>,
-    /// Notices, in order.
-    pub notices: Vec<NewNotice>,
-}
 
 /// What came of adding an integration.
 #[derive(Clone, Debug)]
@@ -99,7 +87,7 @@ impl Store {
     pub async fn add_integration(
         &self,
         integration: Integration,
-        report: Report,
+        said: Report,
     ) -> Result<IntegrationAdded, StoreError> {
         self.write(move |tx, shared| {
             let integration = Integration { version: 1, ..integration };
@@ -111,7 +99,7 @@ impl Store {
                         return_urls, policy, paused, shared_accounts, health, version, created_at, updated_at) \
                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13)";
             put(tx, shared, text, &integration, integration.created_at)?;
-            tell(tx, shared, name, report, integration.created_at)?;
+            tell(tx, shared, name, &said, integration.created_at)?;
             let integration = Arc::new(integration);
             tx.after_commit(Effect::Integration(integration.clone()));
             Ok(IntegrationAdded::Added(integration))
@@ -126,7 +114,7 @@ impl Store {
     pub async fn replace_integration(
         &self,
         integration: Integration,
-        report: Report,
+        said: Report,
         now: Timestamp,
     ) -> Result<IntegrationReplaced, StoreError> {
         self.write(move |tx, shared| {
@@ -142,7 +130,7 @@ impl Store {
                         scopes = ?6, return_urls = ?7, policy = ?8, paused = ?9, shared_accounts = ?10, health = ?11, \
                         version = ?12, updated_at = ?13 WHERE name = ?1";
             put(tx, shared, text, &integration, now)?;
-            tell(tx, shared, name, report, now)?;
+            tell(tx, shared, name, &said, now)?;
             let integration = Arc::new(integration);
             tx.after_commit(Effect::Integration(integration.clone()));
             Ok(IntegrationReplaced::Stored(integration))
@@ -157,7 +145,7 @@ impl Store {
     pub async fn remove_integration(
         &self,
         name: &IntegrationName,
-        report: Report,
+        said: Report,
         now: Timestamp,
     ) -> Result<IntegrationRemoved, StoreError> {
         let name = name.clone();
@@ -179,7 +167,7 @@ impl Store {
             if tx.run("DELETE FROM integrations WHERE name = ?1", values![name])? == 0 {
                 return Ok(IntegrationRemoved::Gone);
             }
-            tell(tx, shared, &name, report, now)?;
+            tell(tx, shared, &name, &said, now)?;
             tx.after_commit(Effect::NoIntegration(name));
             Ok(IntegrationRemoved::Removed)
         })
@@ -187,7 +175,7 @@ impl Store {
     }
 
     /// Changes an integration's health from what the caller saw; false if somebody else changed it first, and then
-    /// nothing of `report` is written.
+    /// nothing of `said` is written.
     ///
     /// # Errors
     /// Those of every write.
@@ -196,7 +184,7 @@ impl Store {
         name: &IntegrationName,
         from: &Health,
         to: Health,
-        report: Report,
+        said: Report,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let (name, from) = (name.clone(), json(from)?);
@@ -205,7 +193,7 @@ impl Store {
             if tx.run(text, values![name, from, json(&to)?])? == 0 {
                 return Ok(false);
             }
-            tell(tx, shared, &name, report, now)?;
+            tell(tx, shared, &name, &said, now)?;
             if let Some(integration) = read_one(tx, shared, &name)? {
                 tx.after_commit(Effect::Integration(Arc::new(integration)));
             }
@@ -215,17 +203,8 @@ impl Store {
     }
 }
 
-fn tell(
-    tx: &Tx<'_>,
-    shared: &Shared,
-    name: &IntegrationName,
-    report: Report,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let about = About::integration(name);
-    notices::write(tx, shared, about, &report.notices, now)?;
-    events::write(tx, shared, about, &report.events, now)?;
-    audit::write(tx, report.audit.map(|line| line.about(name.as_str())).as_ref(), now)
+fn tell(tx: &Tx<'_>, shared: &Shared, name: &IntegrationName, said: &Report, now: Timestamp) -> Result<(), StoreError> {
+    report::write(tx, shared, About::integration(name), said, name.as_str(), now)
 }
 
 fn put(tx: &Tx<'_>, shared: &Shared, text: &'static str, one: &Integration, now: Timestamp) -> Result<(), StoreError> {

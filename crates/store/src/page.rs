@@ -53,6 +53,14 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
+    /// From one item more than fits on a page, if there was one.
+    pub(crate) fn cut(mut items: Vec<T>, limit: usize, key: impl FnOnce(&T) -> String) -> Self {
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = items.last().filter(|_| more).map(|last| Cursor(key(last)));
+        Page { items, next }
+    }
+
     pub(crate) fn last(items: Vec<T>) -> Self {
         Page { items, next: None }
     }

@@ -16,12 +16,15 @@ use crate::error::{OpenError, StoreError};
 use crate::folder::HeldFolder;
 use crate::journal::Journal;
 use crate::options::OpenOptions;
+use crate::reads::ReadsLog;
 use crate::seal::{KeyRing, MasterKey, Place, WrappedKey};
 use crate::shared::{Effect, Keeping, Shared, StatusCounts, Tx};
-use crate::{integrations, keys};
+use crate::{idempotency, integrations, jobs, keys};
 
 /// The folder of the journal, within the data folder.
 const JOURNAL: &str = "journal";
+/// The folder of the log of token reads, within the data folder.
+const READS: &str = "reads";
 /// So many events may wait for a slow listener; one that is slower reads the database from where it stopped.
 const FEED: usize = 4096;
 const CANARY: &[u8] = b"evergrant canary v1";
@@ -38,6 +41,7 @@ struct Inner {
     readers: Readers,
     writer: Writer<Effect>,
     journal: Journal,
+    reads: ReadsLog,
     fingerprint: String,
     folder: Mutex<Option<HeldFolder>>,
 }
@@ -73,6 +77,8 @@ impl Store {
         }
         let shared = files.look(&raw, |sql| {
             end_leases(sql, &options.node)?;
+            jobs::interrupt(sql, now)?;
+            idempotency::interrupt(sql)?;
             load(sql, ring, installation, entropy, options)
         })?;
         let shared = Arc::new(shared);
@@ -82,7 +88,8 @@ impl Store {
         let keeping = Keeping { shared: shared.clone(), master: options.master_key.clone(), count: None, key: None };
         let writer = Writer::start(raw, Box::new(keeping)).map_err(threads)?;
         let fingerprint = options.master_key.fingerprint();
-        let inner = Inner { writer, readers, journal, fingerprint, folder: Mutex::new(Some(folder)) };
+        let reads = ReadsLog::open(&options.data_dir.join(READS), options.audit_reads)?;
+        let inner = Inner { writer, readers, journal, reads, fingerprint, folder: Mutex::new(Some(folder)) };
         Ok(Store { inner: Arc::new(inner), shared })
     }
 
@@ -94,6 +101,7 @@ impl Store {
             inner.readers.close();
             inner.writer.close();
             inner.journal.close();
+            inner.reads.close();
             inner.folder.lock().unwrap_or_else(PoisonError::into_inner).take();
         });
         let _ = closing.await;
@@ -113,6 +121,10 @@ impl Store {
     /// The journal of answers.
     pub fn journal(&self) -> &Journal {
         &self.inner.journal
+    }
+
+    pub(crate) fn reads(&self) -> &ReadsLog {
+        &self.inner.reads
     }
 
     /// What this installation is called; part of what every ciphertext is bound to.

@@ -9,13 +9,12 @@ use serde_json::{Map, Value};
 
 use crate::db::values;
 use crate::error::StoreError;
-use crate::events::{self, About};
-use crate::integrations::Report;
+use crate::events::About;
 use crate::record::TokenRecord;
 use crate::refresh::reread;
+use crate::report::{self, Report};
 use crate::row::json;
 use crate::store::Store;
-use crate::{audit, notices};
 
 /// What is changed; what is none stays.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,7 +49,7 @@ impl Store {
         id: &ConnectionId,
         if_version: Option<u64>,
         patch: ConnectionPatch,
-        report: Report,
+        said: Report,
         now: Timestamp,
     ) -> Result<Patched, StoreError> {
         let id = id.clone();
@@ -67,9 +66,7 @@ impl Store {
             tx.run_one("connections", text, values![id, label, metadata, now])?;
             let record = reread(tx, &id)?;
             let about = About::connection(&record.connection);
-            notices::write(tx, shared, about, &report.notices, now)?;
-            events::write(tx, shared, about, &report.events, now)?;
-            audit::write(tx, report.audit.map(|line| line.about(id.as_str())).as_ref(), now)?;
+            report::write(tx, shared, about, &said, id.as_str(), now)?;
             Ok(Patched::Stored(record))
         })
         .await

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use evergrant_core::connection::Connection;
 use evergrant_core::id::{ConnectionId, IntegrationName, SubjectId};
 
-use crate::db::{ToValue, Value};
+use crate::db::Select;
 use crate::error::StoreError;
 use crate::page::{Cursor, Page};
 use crate::row::{self, columns};
@@ -57,9 +57,7 @@ impl Store {
             let wanted = filter.text.as_ref().map(|text| text.to_lowercase());
             let (mut items, mut looked_at) = (Vec::new(), 0);
             loop {
-                let (text, values) = statement(&filter, last.as_ref());
-                let chunk = sql.all_of(&text, &values, row::connection)?;
-                drop(values);
+                let chunk = select(&filter, last.as_ref()).run(sql, "ORDER BY c.id", CHUNK, row::connection)?;
                 let whole = chunk.len() == CHUNK;
                 for connection in chunk {
                     looked_at += 1;
@@ -83,35 +81,21 @@ impl Store {
     }
 }
 
-fn statement<'a>(filter: &'a ConnectionFilter, after: Option<&'a ConnectionId>) -> (String, Vec<Value<'a>>) {
-    let mut values: Vec<Value<'a>> = Vec::new();
-    let mut conditions: Vec<String> = Vec::new();
-    let mut add = |condition: &str, value: Value<'a>| {
-        values.push(value);
-        conditions.push(condition.replace('#', &format!("?{}", values.len())));
-    };
+fn select<'a>(filter: &'a ConnectionFilter, after: Option<&'a ConnectionId>) -> Select<'a> {
+    let mut select = Select::from(columns!());
     if let Some(id) = after {
-        add("c.id > #", id.to_value());
+        select.and("c.id > #", id);
     }
     if let Some(subject) = &filter.subject {
-        add("c.subject = #", subject.to_value());
+        select.and("c.subject = #", subject);
     }
     if let Some(status) = filter.status {
-        add("l.status = #", status.to_value());
+        select.and("l.status = #", status);
     }
     if let Some(names) = &filter.integrations {
-        let first = values.len();
-        values.extend(names.iter().map(ToValue::to_value));
-        let numbers: Vec<String> = (first + 1..=values.len()).map(|number| format!("?{number}")).collect();
-        conditions.push(format!("c.integration IN ({})", numbers.join(", ")));
+        select.and_in("c.integration", names);
     }
-    let mut text = columns!().to_owned();
-    if !conditions.is_empty() {
-        text.push_str("WHERE ");
-        text.push_str(&conditions.join(" AND "));
-    }
-    text.push_str(&format!(" ORDER BY c.id LIMIT {CHUNK}"));
-    (text, values)
+    select
 }
 
 fn mentions(connection: &Connection, text: &str) -> bool {

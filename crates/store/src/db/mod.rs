@@ -7,14 +7,16 @@
 mod migrate;
 mod open;
 mod readers;
+mod select;
 mod sql;
 mod value;
 mod writer;
 
 pub(crate) use open::{Files, Schema};
 pub(crate) use readers::Readers;
+pub(crate) use select::Select;
 pub(crate) use sql::{Row, Sql};
-pub(crate) use value::{ToValue, Value};
+pub(crate) use value::ToValue;
 pub(crate) use writer::{Household, Unit, Writer};
 
 /// The values of a statement, in the order of its numbers.

@@ -1,0 +1,182 @@
+//! Pending grants: what a code exchange brought, durable before anybody asks the provider whose it is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use evergrant_core::connection::Connection;
+use evergrant_core::grant::Grant;
+use evergrant_core::id::{AttemptId, ConnectSessionId, IntegrationName};
+use evergrant_core::secret::{AccessToken, RefreshToken};
+use evergrant_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{SessionState, place};
+use crate::connections::place as place_grant;
+use crate::connections::{Decided, NewGrantFor, Placed};
+use crate::db::values;
+use crate::error::StoreError;
+use crate::outbox::{self, OutboxId, Whose};
+use crate::record::{Durable, TokenRecord};
+use crate::row::json;
+use crate::seal::{KeyRing, SealedBytes, Wiped};
+use crate::shared::Tx;
+use crate::store::Store;
+
+/// For so long the outbox leaves a revocation to whoever discarded the grant.
+const OWN_TRY: Duration = Duration::from_secs(60);
+
+/// What a code exchange brought.
+#[derive(Clone, Debug)]
+pub struct PendingGrant {
+    /// The session.
+    pub session: ConnectSessionId,
+    /// The attempt that brought it.
+    pub attempt: AttemptId,
+    /// The tokens: durable, so the provider may be asked with them whose they are.
+    pub grant: Durable<Grant>,
+    /// What the caller keeps with it, such as its facts; sealed with the tokens.
+    pub document: String,
+    /// When it was kept.
+    pub at: Timestamp,
+}
+
+/// A pending grant that was discarded.
+#[derive(Clone, Debug)]
+pub struct Discarded {
+    /// The tokens, for telling the provider at once.
+    pub grant: Durable<Grant>,
+    /// The revocation in the outbox: claimed for a minute, then it waits for `revocation_done` or `revocation_retry`.
+    pub revocation: Option<OutboxId>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Document {
+    attempt: AttemptId,
+    access_token: Option<Wiped>,
+    refresh_token: Option<Wiped>,
+    token_type: String,
+    document: Wiped,
+    #[serde(with = "evergrant_core::time::millis")]
+    at: Timestamp,
+}
+
+impl Store {
+    /// Keeps what a code exchange brought, until it is promoted or discarded; none if the session is gone. Repeating it is
+    /// safe. What another attempt of the same session left pending gives way; it is still in the journal, where an entry
+    /// is to be marked as committed only after it has been promoted or discarded.
+    ///
+    /// # Errors
+    /// Those of every write: repeat it until it holds.
+    pub async fn put_pending(
+        &self,
+        session: &ConnectSessionId,
+        attempt: &AttemptId,
+        grant: Grant,
+        document: String,
+        now: Timestamp,
+    ) -> Result<Option<PendingGrant>, StoreError> {
+        let (id, attempt) = (session.clone(), attempt.clone());
+        self.write(move |tx, shared| {
+            let sealed = Document {
+                attempt: attempt.clone(),
+                access_token: grant.access_token.as_ref().map(|token| Wiped::new(token.expose())),
+                refresh_token: grant.refresh_token.as_ref().map(|token| Wiped::new(token.expose())),
+                token_type: grant.token_type.clone(),
+                document: Wiped::new(&document),
+                at: now,
+            };
+            let sealed = shared.ring.seal(place(&id, "pending"), Zeroizing::new(json(&sealed)?).as_bytes())?;
+            let text = "UPDATE connect_sessions SET pending = ?2, code = NULL WHERE id = ?1";
+            if tx.run(text, values![id, sealed])? == 0 {
+                return Ok(None);
+            }
+            let grant = Durable::committed(grant);
+            Ok(Some(PendingGrant { session: id, attempt, grant, document, at: now }))
+        })
+        .await
+    }
+
+    /// All pending grants: at the start, each is promoted or discarded. One that does not open is logged and left out.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn pending_grants(&self) -> Result<Vec<PendingGrant>, StoreError> {
+        let text = "SELECT id, pending FROM connect_sessions WHERE pending IS NOT NULL ORDER BY id";
+        let rows = self.read(move |sql, _| sql.all(text, &[], |row| Ok((row.parse(0)?, row.sealed(1)?)))).await?;
+        let open = |(session, sealed): (ConnectSessionId, SealedBytes)| {
+            let opened = open(&self.shared.ring, &session, &sealed);
+            opened.inspect_err(|error| tracing::error!(%error, "a pending grant does not open")).ok()
+        };
+        Ok(rows.into_iter().filter_map(open).collect())
+    }
+
+    /// Puts a pending grant where it belongs and spends its session, in one transaction. Where the grant can't go, nothing
+    /// is changed: it stays pending.
+    ///
+    /// # Errors
+    /// Those of every write.
+    pub async fn promote(
+        &self,
+        session: &ConnectSessionId,
+        new: NewGrantFor,
+        decide: impl FnOnce(Option<&Connection>, u64) -> Decided + Send + 'static,
+        result: impl FnOnce(&Arc<TokenRecord>) -> String + Send + 'static,
+        now: Timestamp,
+    ) -> Result<Placed, StoreError> {
+        let id = session.clone();
+        self.write(move |tx, shared| {
+            let placed = place_grant(tx, shared, new, decide, now)?;
+            if let Placed::Created(record) | Placed::Replaced(record) = &placed {
+                let text =
+                    "UPDATE connect_sessions SET pending = NULL, code = NULL, state = ?2, result = ?3 WHERE id = ?1";
+                let state = SessionState::Spent.as_str();
+                tx.run_one("connect_sessions", text, values![id, state, result(record)])?;
+            }
+            Ok(placed)
+        })
+        .await
+    }
+
+    /// Gives up a pending grant: writes what became of the session, and the revocation. None if nothing was pending.
+    ///
+    /// # Errors
+    /// Those of every write; [`StoreError::Corrupt`].
+    pub async fn discard_pending(
+        &self,
+        session: &ConnectSessionId,
+        integration: &IntegrationName,
+        revoke: bool,
+        result: Option<String>,
+        now: Timestamp,
+    ) -> Result<Option<Discarded>, StoreError> {
+        let (id, integration) = (session.clone(), integration.clone());
+        self.write(move |tx, shared| {
+            let Some(pending) = pending_of(tx, &shared.ring, &id)? else { return Ok(None) };
+            let text = "UPDATE connect_sessions SET pending = NULL, result = ?2 WHERE id = ?1";
+            tx.run_one("connect_sessions", text, values![id, result])?;
+            let whose = Whose { integration: &integration, connection: None, claimed: OWN_TRY };
+            let revocation = if revoke { outbox::revoke(tx, shared, whose, &pending.grant, now)? } else { None };
+            Ok(Some(Discarded { grant: pending.grant, revocation }))
+        })
+        .await
+    }
+}
+
+fn pending_of(tx: &Tx<'_>, ring: &KeyRing, id: &ConnectSessionId) -> Result<Option<PendingGrant>, StoreError> {
+    let text = "SELECT pending FROM connect_sessions WHERE id = ?1";
+    let sealed = tx.one(text, values![id], |row| row.opt_sealed(0))?.flatten();
+    sealed.map(|sealed| open(ring, id, &sealed)).transpose()
+}
+
+fn open(ring: &KeyRing, session: &ConnectSessionId, sealed: &SealedBytes) -> Result<PendingGrant, StoreError> {
+    let text = ring.open_text(place(session, "pending"), sealed)?;
+    let found: Document = serde_json::from_str(&text).map_err(|_| StoreError::damaged("a pending grant"))?;
+    let grant = Grant {
+        access_token: found.access_token.map(|token| AccessToken::new(token.expose())),
+        refresh_token: found.refresh_token.map(|token| RefreshToken::new(token.expose())),
+        token_type: found.token_type,
+    };
+    let (grant, document) = (Durable::committed(grant), found.document.expose().to_owned());
+    Ok(PendingGrant { session: session.clone(), attempt: found.attempt, grant, document, at: found.at })
+}
