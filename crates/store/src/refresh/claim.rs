@@ -103,30 +103,37 @@ impl Store {
         Ok(leased)
     }
 
-    /// When the next connection is due, of the integrations that are not in `skip`. May have passed.
+    /// When the next connection that nobody holds is due, of the integrations that are not in `skip`. May have passed.
     ///
     /// # Errors
     /// Those of every read.
-    pub async fn next_due(&self, skip: &[IntegrationName]) -> Result<Option<Timestamp>, StoreError> {
-        let names = self.names_but(skip);
-        self.read(move |sql, _| {
-            let mut first: Option<Timestamp> = None;
-            for name in &names {
-                let due = first_due(sql, name)?;
-                first = [first, due].into_iter().flatten().min();
-            }
-            Ok(first)
-        })
-        .await
+    pub async fn next_due(&self, now: Timestamp, skip: &[IntegrationName]) -> Result<Option<Timestamp>, StoreError> {
+        self.first_due(now, self.names_but(skip)).await
     }
 
-    /// Since when the oldest due connection has been waiting; none if nothing is due. Paused integrations are left out.
+    /// Since when the oldest due connection has been waiting, also one whose refresh is under way; none if nothing is
+    /// due. Paused integrations are left out.
     ///
     /// # Errors
     /// Those of every read.
     pub async fn oldest_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        let paused: Vec<_> = self.integrations().iter().filter(|one| one.paused).map(|one| one.name.clone()).collect();
-        Ok(self.next_due(&paused).await?.filter(|due| *due <= now))
+        let running = self.integrations().into_iter().filter(|one| !one.paused).map(|one| one.name.clone()).collect();
+        Ok(self.first_due(Timestamp::MAX, running).await?.filter(|due| *due <= now))
+    }
+
+    async fn first_due(
+        &self,
+        free_at: Timestamp,
+        names: Vec<IntegrationName>,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        self.read(move |sql, _| {
+            let mut first: Option<Timestamp> = None;
+            for name in &names {
+                first = [first, first_due(sql, name, free_at)?].into_iter().flatten().min();
+            }
+            Ok(first)
+        })
+        .await
     }
 
     /// Writes down that a request is about to leave: the last step before the wire. Also for a second sending within
@@ -249,9 +256,10 @@ fn due_of(sql: &Sql<'_>, name: &IntegrationName, now: Timestamp, limit: usize) -
     })
 }
 
-fn first_due(sql: &Sql<'_>, name: &IntegrationName) -> Result<Option<Timestamp>, StoreError> {
-    let text = "SELECT next_at FROM lives WHERE integration = ?1 AND next_at IS NOT NULL ORDER BY next_at LIMIT 1";
-    sql.one(text, values![name], |row| row.time(0))
+fn first_due(sql: &Sql<'_>, name: &IntegrationName, free_at: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    let text = "SELECT next_at FROM lives WHERE integration = ?1 AND next_at IS NOT NULL AND lease_until <= ?2 \
+                ORDER BY next_at LIMIT 1";
+    sql.one(text, values![name, free_at], |row| row.time(0))
 }
 
 /// Takes a lease that is free, and reads the connection under it.

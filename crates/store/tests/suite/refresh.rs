@@ -33,7 +33,7 @@ async fn a_refresh_goes_from_claim_to_a_token_that_can_be_handed_out() {
     let id = import(&store, "user-1", "one").await;
     assert_eq!(access(&store, &record(&store, &id).await), "access-token-one");
     assert!(store.claim_due(after(2999), LEASE, 10, &[]).await.unwrap().is_empty());
-    assert_eq!(store.next_due(&[]).await.unwrap(), Some(after(3000)));
+    assert_eq!(store.next_due(now(), &[]).await.unwrap(), Some(after(3000)));
     let leased = store.claim_due(after(3000), LEASE, 10, &[]).await.unwrap().pop().unwrap();
     assert_eq!(leased.grant.as_ref().unwrap().refresh_token.as_ref().unwrap().expose(), "refresh-token-one");
     let attempt = attempt();
@@ -176,12 +176,14 @@ async fn a_released_connection_is_due_when_its_holder_said() {
     let id = import(&store, "user-1", "one").await;
     let leased = claim(&store, &id, now()).await;
     store.release(leased, Some(after(77))).await.unwrap();
-    assert_eq!(store.next_due(&[]).await.unwrap(), Some(after(77)));
-    assert_eq!(store.next_due(&[name("strava")]).await.unwrap(), None);
+    assert_eq!(store.next_due(now(), &[]).await.unwrap(), Some(after(77)));
+    assert_eq!(store.next_due(now(), &[name("strava")]).await.unwrap(), None);
     assert_eq!(store.oldest_due(after(76)).await.unwrap(), None);
     assert_eq!(store.oldest_due(after(78)).await.unwrap(), Some(after(77)));
     assert!(store.claim_due(after(78), LEASE, 10, &[name("strava")]).await.unwrap().is_empty());
     assert_eq!(store.claim_due(after(78), LEASE, 10, &[]).await.unwrap().len(), 1);
+    assert_eq!(store.next_due(after(79), &[]).await.unwrap(), None, "somebody is at it");
+    assert_eq!(store.oldest_due(after(79)).await.unwrap(), Some(after(77)), "and still it is late");
 }
 
 #[tokio::test]
