@@ -47,6 +47,14 @@ impl Integration {
         base.clone().with(&self.provider.policy).with(&self.policy)
     }
 
+    /// The client secrets in the order in which they are tried at `now`: as the operator listed them, those that have ended
+    /// by his word last.
+    pub fn secrets_to_try(&self, now: Timestamp) -> Vec<&ClientSecret> {
+        let mut secrets: Vec<&StoredClientSecret> = self.client_secrets.iter().collect();
+        secrets.sort_by_key(|stored| stored.expires_at.is_some_and(|end| end <= now));
+        secrets.into_iter().map(|stored| &stored.secret).collect()
+    }
+
     /// The scopes that a connection is asked for.
     pub fn requested_scopes(&self) -> &[String] {
         if self.scopes.is_empty() { &self.provider.default_scopes } else { &self.scopes }

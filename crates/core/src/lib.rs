@@ -2,6 +2,8 @@
 //!
 //! No async, no I/O, no clock and no randomness: each rule is a pure function that takes `now` as an argument.
 
+pub mod api_key;
+pub mod authorize;
 pub mod circuit;
 pub mod connection;
 pub mod grant;
@@ -13,6 +15,8 @@ pub mod notice;
 pub mod outcome;
 pub mod policy;
 pub mod provider;
+pub mod return_url;
 pub mod schedule;
 pub mod secret;
 pub mod time;
+pub mod token_request;

@@ -113,6 +113,22 @@ pub struct Failure {
     pub salvaged_refresh_token: Option<RefreshToken>,
 }
 
+impl Failure {
+    /// The request provably never left whole; `detail` says what failed on the way, without secrets.
+    pub fn network(detail: impl Into<String>) -> Self {
+        Failure::on_the_way(Class::Network, Spent::No, detail.into())
+    }
+
+    /// The request may have arrived, and no whole answer came; `detail` says what happened, without secrets.
+    pub fn ambiguous(detail: impl Into<String>) -> Self {
+        Failure::on_the_way(Class::Ambiguous, Spent::Unknown, detail.into())
+    }
+
+    fn on_the_way(class: Class, spent: Spent, detail: String) -> Self {
+        Failure { class, detail, code: None, retry_after: None, spent, salvaged_refresh_token: None }
+    }
+}
+
 /// What a failed sending says of the refresh token that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

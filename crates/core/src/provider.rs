@@ -24,6 +24,8 @@ pub struct Provider {
     /// The entry that this one inherits from; only in files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extends: Option<ProviderId>,
+    /// Whether this is no provider but a pattern: the endpoints come with the integration, inline (`generic`).
+    pub template: bool,
     /// What kind of credential this is.
     pub kind: CredentialKind,
     /// A word to group entries by.
@@ -53,8 +55,14 @@ pub struct Provider {
     pub revoke_url: String,
     /// Whether revoking one token ends all grants of the account at this client (Google).
     pub revoke_ends_all: bool,
-    /// The provider's userinfo endpoint, or another that tells who the account is.
+    /// What the revocation endpoint wants to be sent.
+    pub revoke_with: RevokeWith,
+    /// Why the endpoints that get secrets lie on another domain than the authorization endpoint, where they do.
+    pub other_domain_reason: String,
+    /// The provider's userinfo endpoint, or another that tells who the account is; `{access_token}` stands for the token.
     pub userinfo_url: String,
+    /// Further headers of the userinfo request; `{client_id}` stands for the client's id.
+    pub userinfo_headers: BTreeMap<String, String>,
 
     /// How the client authenticates at the token endpoint.
     pub client_auth: ClientAuth,
@@ -79,13 +87,15 @@ pub struct Provider {
     /// Which request parameter brings a refresh token; told to the operator when none came.
     pub offline_hint: String,
 
-    /// Where the account's id is: `userinfo:/sub`, `token:/athlete/id`, `id_token:/sub`; several separated by ` | ` are tried in order.
+    /// Where the account's id is: `userinfo:/sub`, `token:/athlete/id`, `id_token:/sub`, `callback:realmId`; several separated by ` | ` are tried in order.
     /// A bare pointer reads the userinfo answer if there is a userinfo endpoint, else the token answer.
     pub account_id_pointer: String,
     /// Where the account's name is, in the same form.
     pub account_name_pointer: String,
     /// JSON pointer to the object that holds the tokens, where they are not at the top (`/body`, `/authed_user`).
     pub answer_pointer: String,
+    /// The token type to hand out, where the answer's own word is not what the API wants (Slack says `bot`).
+    pub token_type: String,
     /// Facts to keep from the token answer: name → JSON pointer.
     pub keep_from_answer: BTreeMap<String, String>,
     /// Facts to keep from the callback's query: name → parameter.
@@ -98,6 +108,8 @@ pub struct Provider {
     pub replay_window: Option<Seconds>,
     /// What renews a grant.
     pub renewal: Renewal,
+    /// The parameter that carries the live access token where that renews itself; `access_token` when empty.
+    pub renewal_param: String,
     /// Access token lifetime in seconds where the answer says none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access_lifetime: Option<Seconds>,
@@ -167,6 +179,19 @@ pub enum ClientAuth {
     Basic,
     /// A public client: only the id is sent.
     None,
+}
+
+/// What a revocation endpoint wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevokeWith {
+    /// RFC 7009: the client's credentials and `token`, the refresh token where there is one.
+    #[default]
+    Token,
+    /// The access token as the parameter `access_token`, and nothing else (Strava).
+    AccessToken,
+    /// The access token as a bearer header, and no parameters (Dropbox, Slack).
+    Bearer,
 }
 
 /// How a token request is written.

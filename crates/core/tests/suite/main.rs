@@ -1,5 +1,7 @@
 //! The pure core's tests: tables at ±1 s around each bound, and properties where input is wild.
 
+mod authorize;
 mod circuit;
 mod lifecycle;
 mod schedule;
+mod token_request;

@@ -1,0 +1,41 @@
+//! How our client says who it is (RFC 6749 §2.3).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use super::http_request::Draft;
+use crate::provider::ClientAuth;
+use crate::secret::ClientSecret;
+
+/// An OAuth client: its id and the secret to try.
+#[derive(Clone, Copy, Debug)]
+pub struct Client<'a> {
+    /// The client id.
+    pub id: &'a str,
+    /// The secret; none for public clients, whatever the catalogue says of confidential ones.
+    pub secret: Option<&'a ClientSecret>,
+}
+
+impl Client<'_> {
+    /// Puts the client's credentials where the provider wants them: one place, never two (RFC 6749 §2.3).
+    pub(super) fn authenticate(&self, how: ClientAuth, draft: &mut Draft) {
+        match (how, self.secret) {
+            (ClientAuth::Basic, Some(secret)) => {
+                draft.secret_header("authorization", &["Basic ", &basic(self.id, secret)]);
+            }
+            (ClientAuth::Body, Some(secret)) => {
+                draft.param("client_id", self.id);
+                draft.param("client_secret", secret.expose());
+            }
+            (ClientAuth::None, _) | (_, None) => draft.param("client_id", self.id),
+        }
+    }
+}
+
+/// RFC 6749 §2.3.1: id and secret are form-encoded first, then joined, then base64.
+fn basic(id: &str, secret: &ClientSecret) -> Zeroizing<String> {
+    let encode = |text: &str| Zeroizing::new(form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>());
+    let joined = Zeroizing::new(format!("{}:{}", encode(id).as_str(), encode(secret.expose()).as_str()));
+    Zeroizing::new(STANDARD.encode(joined.as_bytes()))
+}

@@ -1,0 +1,147 @@
+//! One HTTP request with secrets in it: wiped when dropped, mute when shown.
+
+use std::fmt;
+
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::USER_AGENT;
+use crate::provider::TokenFormat;
+
+/// The methods that are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// `GET`.
+    Get,
+    /// `POST`.
+    Post,
+}
+
+impl Method {
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Post => "POST",
+        }
+    }
+}
+
+/// A request, ready to be sent. Its `Debug` shows the method and the address without its query.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HttpRequest {
+    /// The method.
+    pub method: Method,
+    /// The whole address; may hold secrets in its query.
+    pub url: Zeroizing<String>,
+    /// Headers, names in lower case, each name once; values may be secret. `host` and `content-length` are the sender's.
+    pub headers: Vec<(String, Zeroizing<String>)>,
+    body: Zeroizing<Vec<u8>>,
+}
+
+impl HttpRequest {
+    /// The body; empty for a GET.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// A header's value.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl fmt::Debug for HttpRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = self.url.split(['?', '#']).next().unwrap_or_default();
+        // A path can hold a secret too; only the host is sure not to.
+        let host = Url::parse(address).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+        write!(f, "<{} to {host}, {} bytes>", self.method.as_str(), self.body.len())
+    }
+}
+
+/// A request in the making.
+pub(super) struct Draft {
+    method: Method,
+    url: String,
+    params: Vec<(String, Zeroizing<String>)>,
+    headers: Vec<(String, Zeroizing<String>)>,
+}
+
+impl Draft {
+    pub(super) fn post(url: &str) -> Self {
+        Draft::new(Method::Post, url)
+    }
+
+    pub(super) fn get(url: &str) -> Self {
+        Draft::new(Method::Get, url)
+    }
+
+    fn new(method: Method, url: &str) -> Self {
+        let mut draft = Draft { method, url: url.to_owned(), params: Vec::new(), headers: Vec::new() };
+        draft.header("accept", "application/json");
+        draft.header("user-agent", USER_AGENT);
+        draft
+    }
+
+    /// Sets a parameter; one of the same name is replaced.
+    pub(super) fn param(&mut self, name: &str, value: &str) {
+        set(&mut self.params, name.to_owned(), value);
+    }
+
+    /// Sets a header; one of the same name is replaced.
+    pub(super) fn header(&mut self, name: &str, value: &str) {
+        set(&mut self.headers, name.to_ascii_lowercase(), value);
+    }
+
+    pub(super) fn secret_header(&mut self, name: &str, parts: &[&str]) {
+        self.header(name, &Zeroizing::new(parts.concat()));
+    }
+
+    pub(super) fn build(mut self, format: TokenFormat) -> HttpRequest {
+        let has_body = self.method == Method::Post && format != TokenFormat::Query;
+        let body = match format {
+            TokenFormat::Json if has_body => self.json(),
+            TokenFormat::Form if has_body => Zeroizing::new(self.encoded().as_bytes().to_vec()),
+            _ => {
+                self.put_into_query();
+                Zeroizing::default()
+            }
+        };
+        if has_body && !body.is_empty() {
+            let form = format == TokenFormat::Form;
+            let kind = if form { "application/x-www-form-urlencoded" } else { "application/json" };
+            if !self.headers.iter().any(|(name, _)| name == "content-type") {
+                self.header("content-type", kind);
+            }
+        }
+        HttpRequest { method: self.method, url: Zeroizing::new(self.url), headers: self.headers, body }
+    }
+
+    fn encoded(&self) -> Zeroizing<String> {
+        let pairs = self.params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        Zeroizing::new(form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish())
+    }
+
+    fn json(&self) -> Zeroizing<Vec<u8>> {
+        let object: std::collections::BTreeMap<&str, &str> =
+            self.params.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        // A map of texts always becomes JSON.
+        Zeroizing::new(serde_json::to_vec(&object).unwrap_or_default())
+    }
+
+    fn put_into_query(&mut self) {
+        if !self.params.is_empty() {
+            let joint = if self.url.contains('?') { '&' } else { '?' };
+            self.url = format!("{}{joint}{}", self.url, self.encoded().as_str());
+        }
+    }
+}
+
+fn set(pairs: &mut Vec<(String, Zeroizing<String>)>, name: String, value: &str) {
+    let value = Zeroizing::new(value.to_owned());
+    match pairs.iter_mut().find(|(known, _)| *known == name) {
+        Some(pair) => pair.1 = value,
+        None => pairs.push((name, value)),
+    }
+}
