@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use evergrant_core::connection::{Connection, Life};
+use evergrant_core::connection::{Connection, Life, Status};
 use evergrant_core::grant::Grant;
 use evergrant_core::id::ConnectionId;
 use evergrant_core::time::Timestamp;
@@ -81,6 +81,9 @@ impl Store {
                 return Ok(Ended::Before(Arc::new(stored)));
             }
             let ending = decide(&stored.connection, others(tx, &stored.connection)?);
+            if !matches!(ending.life.status, Status::Disconnected { .. }) {
+                return Err(StoreError::defect("ending a connection with a life that goes on"));
+            }
             let (grant, revocation) = revoke(tx, shared, &stored, ending.revoke, now)?;
             grants::erase(tx, &id)?;
             end_life(tx, &id, &guard, &ending.life, now)?;

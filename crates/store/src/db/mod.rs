@@ -9,6 +9,8 @@ mod open;
 mod readers;
 mod select;
 mod sql;
+#[cfg(test)]
+mod tests;
 mod value;
 mod writer;
 

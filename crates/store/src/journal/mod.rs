@@ -127,6 +127,8 @@ impl Journal {
             let (end, newest) = (segment::FIRST, Timestamp::default());
             worker.segments.push(Segment { file, number: 0, end, newest, distrusted: false });
         }
+        // Marks the first file with the installation's name before there is anything in it.
+        worker.make_room(segment::room(0)).map_err(what)?;
         let queue = Arc::new(Queue::new(WAITING));
         let (open, healthy, taken) = (worker.open.clone(), worker.healthy.clone(), queue.clone());
         let builder = std::thread::Builder::new().name("eg-journal".to_owned());

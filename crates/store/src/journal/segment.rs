@@ -166,7 +166,7 @@ fn read_head(bytes: &[u8]) -> Option<(u64, InstallationId)> {
     Some((number, installation))
 }
 
-fn file_head(number: u64, installation: &InstallationId) -> [u8; FIRST as usize] {
+pub(super) fn file_head(number: u64, installation: &InstallationId) -> [u8; FIRST as usize] {
     let mut head = [0u8; FIRST as usize];
     head[..8].copy_from_slice(&MAGIC);
     head[8..16].copy_from_slice(&number.to_le_bytes());

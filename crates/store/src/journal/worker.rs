@@ -78,7 +78,7 @@ impl Worker {
         }
     }
 
-    fn serve(&mut self, requests: Vec<Request>) {
+    pub(super) fn serve(&mut self, requests: Vec<Request>) {
         let (mut waiting, mut committed) = (Vec::new(), Vec::new());
         for request in requests {
             match request {
@@ -173,7 +173,7 @@ impl Worker {
     }
 
     /// Sees that the current file has room, going on to another one if it has not.
-    fn make_room(&mut self, room: u64) -> std::io::Result<()> {
+    pub(super) fn make_room(&mut self, room: u64) -> std::io::Result<()> {
         let current = &self.segments[self.current];
         if !current.distrusted && current.number != 0 && current.end + room <= current.file.capacity() {
             return Ok(());
@@ -190,7 +190,10 @@ impl Worker {
         };
         let number = self.segments.iter().map(|segment| segment.number).max().unwrap_or(0) + 1;
         let segment = &mut self.segments[next];
-        segment.file.take_over(number, &self.installation)?;
+        if let Err(error) = segment.file.take_over(number, &self.installation) {
+            segment.distrusted = true;
+            return Err(error);
+        }
         (segment.number, segment.end, segment.newest) = (number, FIRST, Timestamp::default());
         self.current = next;
         Ok(())
@@ -250,7 +253,7 @@ impl Worker {
         self.segments[self.current].file.sync()
     }
 
-    fn heal(&mut self) {
+    pub(super) fn heal(&mut self) {
         match self.rewrite() {
             Ok(()) => {
                 tracing::info!("the journal can be written again");

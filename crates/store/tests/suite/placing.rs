@@ -1,7 +1,6 @@
 //! Where a grant goes: whose account it is, and which connection has it.
 
-use evergrant_core::connection::{DisconnectReason, Life, Status};
-use evergrant_store::{ConnectionFilter, Decided, Ended, Ending, Placed, Target};
+use evergrant_store::{ConnectionFilter, Decided, Ended, Placed, Target};
 
 use crate::support::*;
 
@@ -21,16 +20,10 @@ async fn an_account_belongs_to_one_subject_until_that_one_disconnects() {
     let Placed::Replaced(again) = again else { panic!("{again:?}") };
     assert_eq!((&again.connection.id, again.connection.life.generation()), (&first.connection.id, 2));
 
-    let over = |connection: &evergrant_core::connection::Connection, others: u64| {
-        assert_eq!(others, 0);
-        let status = Status::Disconnected { reason: DisconnectReason::Application, since: now() };
-        let life = Life { status, grant: None, ..connection.life.clone() };
-        Ending { life, revoke: true, notices: Vec::new(), events: Vec::new() }
-    };
-    let ended = store.disconnect(&first.connection.id, over, None, now()).await.unwrap();
-    let Ended::Now(ended) = ended else { panic!("{ended:?}") };
-    assert_eq!(ended.grant.unwrap().refresh_token.as_ref().unwrap().expose(), "refresh-token-three");
-    assert!(store.open_grant(&ended.record).unwrap().is_none());
+    let over = store.disconnect(&first.connection.id, ended(true), None, now()).await.unwrap();
+    let Ended::Now(over) = over else { panic!("{over:?}") };
+    assert_eq!(over.grant.unwrap().refresh_token.as_ref().unwrap().expose(), "refresh-token-three");
+    assert!(store.open_grant(&over.record).unwrap().is_none());
     assert!(store.claim_revocations(after(59), LEASE, 10).await.unwrap().is_empty(), "the caller tries first");
     let revocation = store.claim_revocations(after(60), LEASE, 10).await.unwrap().pop().unwrap();
     assert_eq!(revocation.grant.access_token.as_ref().unwrap().expose(), "access-token-three");
@@ -89,4 +82,72 @@ async fn a_list_is_walked_page_by_page_and_a_forged_cursor_shows_nothing_foreign
     let page = store.list_connections(ConnectionFilter::default(), |_| true, Some(nonsense.parse().unwrap()), 50);
     assert!(page.await.unwrap().items.is_empty());
     assert!("%%%".parse::<evergrant_store::Cursor>().is_err());
+}
+
+#[tokio::test]
+async fn an_answer_for_a_connection_that_was_ended_meanwhile_is_revoked_and_not_stored() {
+    use evergrant_store::refresh::{Claim, Committed, Gate};
+    let home = Home::new();
+    let store = home.with_strava().await;
+    let id = import(&store, "ann", "one").await;
+    let leased = claim(&store, &id, now()).await;
+    let (first, second) = (attempt(), attempt());
+    assert_eq!(store.mark_sending(&leased, &first, now()).await.unwrap(), Gate::Open);
+    store.disconnect(&id, ended(false), None, after(1)).await.unwrap();
+    let committed = store.commit_success(&leased.source(), success(&first, "two"), after(2)).await.unwrap();
+    assert!(matches!(committed, Committed::Disconnected));
+    assert!(matches!(store.claim(&id, after(2), LEASE).await.unwrap(), Claim::Gone));
+    assert_eq!(store.next_revocation().await.unwrap(), Some(after(2)));
+    let told = store.claim_revocations(after(2), LEASE, 9).await.unwrap();
+    assert_eq!(told[0].grant.refresh_token.as_ref().unwrap().expose(), "refresh-token-two");
+    assert!(store.revocation_retry(&told[0].id, after(99)).await.unwrap());
+    assert!(store.claim_revocations(after(98), LEASE, 9).await.unwrap().is_empty());
+    assert_eq!(store.claim_revocations(after(99), LEASE, 9).await.unwrap()[0].tries, 1);
+
+    let revived = store.create_or_replace(new_grant("ann", "back"), fresh, after(3)).await.unwrap();
+    let Placed::Replaced(record) = revived else { panic!("{revived:?}") };
+    assert_eq!((&record.connection.id, record.connection.life.generation()), (&id, 3));
+    let late = store.commit_success(&leased.source(), success(&second, "late"), after(4)).await.unwrap();
+    assert!(matches!(late, Committed::Superseded { .. }));
+    assert_eq!(access(&store, &crate::support::record(&store, &id).await), "access-token-back");
+    store.erase_subject(&"ann".parse().unwrap(), |_, _| false, None, after(5)).await.unwrap();
+    let gone = store.commit_success(&leased.source(), success(&attempt(), "later"), after(6)).await.unwrap();
+    assert!(matches!(gone, Committed::Disconnected));
+}
+
+#[tokio::test]
+async fn without_an_account_the_subject_is_the_key_and_a_learned_account_keeps_the_id() {
+    let home = Home::new();
+    let store = home.with_strava().await;
+    let id = import(&store, "ann", "one").await;
+    assert_eq!(import(&store, "ann", "two").await, id);
+    assert_ne!(import(&store, "bob", "three").await, id);
+    let known = store.create_or_replace(of_account("ann", "four", "athlete-1"), fresh, now()).await.unwrap();
+    let Placed::Replaced(known) = known else { panic!("{known:?}") };
+    assert_eq!((&known.connection.id, known.connection.account.as_ref()), (&id, Some(&account("athlete-1"))));
+    assert_eq!(import(&store, "ann", "five").await, id, "the subject has but one");
+    let other = store.create_or_replace(of_account("ann", "six", "athlete-2"), fresh, now()).await.unwrap();
+    assert!(matches!(other, Placed::Created(_)), "a second account of the same subject");
+    assert_eq!(store.connections_by_subject(&name("strava"), &"ann".parse().unwrap()).await.unwrap().len(), 2);
+    let from = evergrant_store::refresh::RefreshedFrom::journalled(id, 3);
+    let mut commit = success(&attempt(), "seven");
+    commit.account = Some(account("athlete-2"));
+    let committed = store.commit_success(&from, commit, now()).await.unwrap();
+    let evergrant_store::refresh::Committed::Superseded { .. } = committed else { panic!("{committed:?}") };
+}
+
+#[tokio::test]
+async fn shared_accounts_may_belong_to_several_subjects() {
+    let home = Home::new();
+    let store = home.open();
+    let mut shared = integration("strava");
+    shared.shared_accounts = true;
+    store.add_integration(shared, evergrant_store::Report::default()).await.unwrap();
+    for subject in ["ann", "bob"] {
+        let placed = store.create_or_replace(of_account(subject, subject, "athlete-1"), fresh, now()).await.unwrap();
+        assert!(matches!(placed, Placed::Created(_)));
+    }
+    let mut elsewhere = new_grant("ann", "x");
+    elsewhere.integration = name("none");
+    assert!(matches!(store.create_or_replace(elsewhere, fresh, now()).await.unwrap(), Placed::NoIntegration));
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evergrant_core::connection::{Account, Connection, Life};
+use evergrant_core::connection::{Account, Connection, DisconnectReason, Life, Status};
 use evergrant_core::grant::{Grant, GrantFacts};
 use evergrant_core::id::{AttemptId, ConnectionId, IntegrationName, NodeId};
 use evergrant_core::integration::{Health, Integration, ProviderSource, StoredClientSecret};
@@ -16,8 +16,8 @@ use evergrant_core::time::Timestamp;
 use evergrant_store::journal::JournalOptions;
 use evergrant_store::refresh::{Claim, Leased, SuccessCommit};
 use evergrant_store::{
-    Decided, Entropy, MasterKey, NewEvent, NewGrantFor, OpenError, OpenOptions, Placed, Report, SharedEntropy, Store,
-    SystemEntropy, Target, TokenRecord,
+    Decided, Ending, Entropy, MasterKey, NewEvent, NewGrantFor, OpenError, OpenOptions, Placed, Report, SharedEntropy,
+    Store, SystemEntropy, Target, TokenRecord,
 };
 use tempfile::TempDir;
 
@@ -216,4 +216,13 @@ pub fn access(store: &Store, record: &Arc<TokenRecord>) -> String {
 pub fn base64_of(text: &str) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text)
+}
+
+/// Ends a connection at the application's wish.
+pub fn ended(revoke: bool) -> impl Fn(&Connection, u64) -> Ending + Copy + Send + 'static {
+    move |connection, _| {
+        let status = Status::Disconnected { reason: DisconnectReason::Application, since: now() };
+        let life = Life { status, grant: None, ..connection.life.clone() };
+        Ending { life, revoke, notices: Vec::new(), events: Vec::new() }
+    }
 }
