@@ -70,6 +70,9 @@ impl Store {
         }
         let (ring, installation) = files.look(&raw, |sql| Ok(unlock(sql, options, &entropy)))??;
         let ring = Arc::new(ring);
+        if schema != Schema::New && !journal_folder.exists() {
+            tracing::warn!("the journal is gone; answers that it alone held are lost");
+        }
         let journal = Journal::open(&journal_folder, &installation, ring.clone(), options.journal)?;
         if schema != Schema::New {
             files.make_durable(&raw)?;

@@ -161,7 +161,7 @@ fn not_taken(
     name: &IntegrationName,
     now: Timestamp,
 ) -> Result<TakenState, StoreError> {
-    let text = "SELECT session_id, result, taken_at, cookie_hash = ?2 AND integration = ?3 FROM oauth_states \
+    let text = "SELECT session_id, result, taken_at, CASE WHEN cookie_hash = ?2 AND integration = ?3 THEN 1 ELSE 0 END FROM oauth_states \
                 WHERE hash = ?1 AND expires_at > ?4";
     let found = tx.one(text, values![hash, cookie, name, now], |row| {
         Ok((row.parse(0)?, row.opt_text(1)?, row.opt_time(2)?, row.flag(3)?))

@@ -62,9 +62,16 @@ impl Store {
                 Ok((erased, ids))
             })
             .await?;
-        self.journal().erase(&ids).await?;
+        self.erase_journal(ids).await?;
         self.checkpoint().await?;
         Ok(erased)
+    }
+
+    async fn erase_journal(&self, ids: BTreeSet<ConnectionId>) -> Result<(), StoreError> {
+        let store = self.clone();
+        let entries = tokio::task::spawn_blocking(move || store.journal().entries_of(&ids)).await;
+        let entries = entries.unwrap_or_else(|_| Err(StoreError::defect("reading the journal")))?;
+        self.journal().erase(entries).await
     }
 }
 

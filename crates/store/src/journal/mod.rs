@@ -175,27 +175,46 @@ impl Journal {
         open.into_iter().filter_map(|(sequence, payload)| self.unseal(sequence, &payload, false)).collect()
     }
 
-    /// Everything that is kept of answers received at `from` or later, oldest first: for a database that has lost its
-    /// last seconds. Reads the files; call it where waiting is fine.
+    /// What is kept of answers received at `from` or later, oldest first: for a database that has lost its last seconds.
+    /// Reads the files; call it where waiting is fine.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when a file cannot be read.
     pub fn since(&self, from: Timestamp) -> Result<Vec<Journalled>, StoreError> {
-        let mut all = self.read_files()?;
-        all.retain(|found| found.entry.received_at >= from);
-        Ok(all)
+        let (mut entries, mut committed) = (BTreeMap::new(), BTreeSet::new());
+        self.visit(|record| match record.head.kind {
+            RecordKind::Entry if record.head.received_at >= from => {
+                drop(entries.insert(record.head.sequence, record.payload));
+            }
+            RecordKind::Entry => {}
+            RecordKind::Committed => drop(committed.insert(record.head.sequence)),
+            RecordKind::Erased => drop(entries.remove(&record.head.sequence)),
+        })?;
+        let found = entries.into_iter();
+        Ok(found.filter_map(|(sequence, bytes)| self.unseal(sequence, &bytes, committed.contains(&sequence))).collect())
     }
 
-    /// Overwrites every entry of these connections, as part of erasing a subject.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] when a file cannot be read or written.
-    pub(crate) async fn erase(&self, connections: &BTreeSet<ConnectionId>) -> Result<(), StoreError> {
-        let of_these = |found: &Journalled| match &found.entry.kind {
-            EntryKind::Refresh { connection, .. } => connections.contains(connection),
-            EntryKind::Exchange { .. } => false,
-        };
-        let sequences = self.read_files()?.into_iter().filter(of_these).map(|found| found.seq.0).collect();
+    /// The numbers of all entries of these connections. Reads the files.
+    pub(crate) fn entries_of(&self, connections: &BTreeSet<ConnectionId>) -> Result<Vec<u64>, StoreError> {
+        let mut sequences = Vec::new();
+        self.visit(|record| {
+            let sequence = record.head.sequence;
+            let entry = (record.head.kind == RecordKind::Entry).then(|| self.unseal(sequence, &record.payload, false));
+            match entry.flatten().map(|found| found.entry.kind) {
+                Some(EntryKind::Refresh { connection, .. }) if connections.contains(&connection) => {
+                    sequences.push(sequence);
+                }
+                _ => {}
+            }
+        })?;
+        Ok(sequences)
+    }
+
+    /// Overwrites entries, as part of erasing a subject.
+    pub(crate) async fn erase(&self, sequences: Vec<u64>) -> Result<(), StoreError> {
+        if sequences.is_empty() {
+            return Ok(());
+        }
         let (done, answer) = oneshot::channel();
         self.ask(Request::Erase { sequences, done })?;
         answer.await.unwrap_or_else(|_| Err(StoreError::closed()))
@@ -222,20 +241,13 @@ impl Journal {
         })
     }
 
-    fn read_files(&self) -> Result<Vec<Journalled>, StoreError> {
-        let (mut entries, mut committed) = (BTreeMap::new(), BTreeSet::new());
+    /// Looks at every record of every file, one file in memory at a time.
+    fn visit(&self, mut look: impl FnMut(segment::Record)) -> Result<(), StoreError> {
         for path in files(&self.folder).map_err(StoreError::io)? {
             let bytes = std::fs::read(&path).map_err(StoreError::io)?;
-            for record in segment::scan(&bytes).records {
-                match record.head.kind {
-                    RecordKind::Entry => drop(entries.insert(record.head.sequence, record.payload)),
-                    RecordKind::Committed => drop(committed.insert(record.head.sequence)),
-                    RecordKind::Erased => drop(entries.remove(&record.head.sequence)),
-                }
-            }
+            segment::scan(&bytes).records.into_iter().for_each(&mut look);
         }
-        let found = entries.into_iter();
-        Ok(found.filter_map(|(sequence, bytes)| self.unseal(sequence, &bytes, committed.contains(&sequence))).collect())
+        Ok(())
     }
 
     fn unseal(&self, sequence: u64, payload: &[u8], committed: bool) -> Option<Journalled> {

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use evergrant_core::id::ConnectionId;
 use evergrant_core::time::Timestamp;
+use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
 use file::{Chain, LogFile};
@@ -173,41 +174,40 @@ impl Store {
         Ok(())
     }
 
-    /// Checks the chain of token reads, line by line, and against the heads in the audit log. Reads the files; call it
-    /// where waiting is fine.
+    /// Checks the chain of token reads, line by line, and against the heads in the audit log.
     ///
     /// # Errors
     /// Those of every read.
     pub async fn check_reads(&self) -> Result<AuditCheck, StoreError> {
         let text = "SELECT detail FROM audit WHERE action = ?1";
-        let heads = self
-            .read(move |sql, _| {
-                sql.all(text, values![HEAD], |row| {
-                    let detail: serde_json::Map<String, serde_json::Value> = row.json(0)?;
-                    let line = detail.get("line").and_then(serde_json::Value::as_u64).unwrap_or(0);
-                    let hash = detail.get("hash").and_then(serde_json::Value::as_str).unwrap_or_default();
-                    Ok((line, hash.to_owned()))
-                })
-            })
-            .await?;
-        let heads: BTreeMap<u64, String> = heads.into_iter().collect();
-        let noted = heads.keys().next_back().copied().unwrap_or(0);
-        let mut chain = Chain::default();
-        for path in file::paths(&self.reads().folder).map_err(StoreError::io)? {
-            let text = std::fs::read_to_string(&path).map_err(StoreError::io)?;
-            // What stands after the last line break was never answered.
-            let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-            for line in whole.lines() {
-                let next = chain
-                    .follow(line)
-                    .filter(|next| heads.get(&next.lines).is_none_or(|head| *head == hex(&next.hash)));
-                let Some(next) = next else { return Ok(AuditCheck::Broken { sequence: chain.lines + 1 }) };
-                chain = next;
-            }
-        }
-        if chain.lines < noted {
-            return Ok(AuditCheck::Broken { sequence: chain.lines + 1 });
-        }
-        Ok(AuditCheck::Whole { lines: chain.lines, head: hex(&chain.hash) })
+        let heads = self.read(move |sql, _| sql.all(text, values![HEAD], |row| Ok(noted_head(&row.json(0)?)))).await?;
+        let (heads, folder) = (heads.into_iter().collect(), self.reads().folder.clone());
+        let checked = tokio::task::spawn_blocking(move || check(&folder, &heads)).await;
+        checked.unwrap_or_else(|_| Err(StoreError::defect("reading the log of token reads")))
     }
+}
+
+fn noted_head(detail: &Map<String, Value>) -> (u64, String) {
+    let line = detail.get("line").and_then(Value::as_u64).unwrap_or(0);
+    (line, detail.get("hash").and_then(Value::as_str).unwrap_or_default().to_owned())
+}
+
+fn check(folder: &Path, heads: &BTreeMap<u64, String>) -> Result<AuditCheck, StoreError> {
+    let mut chain = Chain::default();
+    let broken = |chain: &Chain| Ok(AuditCheck::Broken { sequence: chain.lines + 1 });
+    for path in file::paths(folder).map_err(StoreError::io)? {
+        let text = std::fs::read_to_string(&path).map_err(StoreError::io)?;
+        // What stands after the last line break was never answered.
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        for line in whole.lines() {
+            let as_noted = |next: &Chain| heads.get(&next.lines).is_none_or(|head| *head == hex(&next.hash));
+            let Some(next) = chain.follow(line).filter(as_noted) else { return broken(&chain) };
+            chain = next;
+        }
+    }
+    let noted = heads.keys().next_back().copied().unwrap_or(0);
+    if chain.lines < noted {
+        return broken(&chain);
+    }
+    Ok(AuditCheck::Whole { lines: chain.lines, head: hex(&chain.hash) })
 }

@@ -7,6 +7,7 @@
 mod attempts;
 mod claim;
 mod commit;
+mod lost;
 mod spares;
 
 use std::sync::Arc;

@@ -130,3 +130,30 @@ async fn a_journal_of_another_installation_is_refused_by_name() {
     assert_eq!((found, expected), (&theirs, &mine));
     assert!(error.to_string().contains(theirs.as_str()));
 }
+
+#[tokio::test]
+async fn a_database_that_lost_its_last_commits_is_told_which_answers_it_does_not_know() {
+    let home = Home::new();
+    let store = home.with_strava().await;
+    let id = import(&store, "user-1", "one").await;
+    store.close().await;
+    let backup = std::fs::read(home.database()).unwrap();
+    let store = home.open();
+    for generation in [1, 2] {
+        let entry = answer(&id, generation, "an answer");
+        let seq = store.journal().append(&entry).await.unwrap();
+        let from = RefreshedFrom::journalled(id.clone(), generation);
+        store.commit_success(&from, success(&entry.attempt, &generation.to_string()), after(2)).await.unwrap();
+        store.journal().mark_committed(seq);
+    }
+    assert!(store.lost_answers(now()).await.unwrap().is_empty());
+    store.close().await;
+    std::fs::write(home.database(), backup).unwrap();
+    let store = home.open();
+    let lost = store.lost_answers(now()).await.unwrap();
+    let generations = lost.iter().map(|found| match &found.entry.kind {
+        EntryKind::Refresh { generation, .. } => *generation,
+        EntryKind::Exchange { .. } => 0,
+    });
+    assert_eq!(generations.collect::<Vec<_>>(), [1, 2], "in the order in which they are to be put right");
+}

@@ -49,7 +49,7 @@ async fn every_change_of_a_connection_is_seen_at_once() {
     let owner = (name("strava"), "ann".parse().unwrap());
     assert!(store.connections_by_subject(&owner.0, &owner.1).await.unwrap().is_empty());
     let id = import(&store, "ann", "one").await;
-    assert_eq!(store.connections_by_subject(&owner.0, &owner.1).await.unwrap().as_ref(), [id.clone()]);
+    assert_eq!(store.connections_by_subject(&owner.0, &owner.1).await.unwrap().to_vec(), vec![id.clone()]);
     let patch = ConnectionPatch { label: Some(Some("Bike".to_owned())), metadata: None };
     let version = record(&store, &id).await.connection.version;
     let patched = store.patch_connection(&id, Some(version), patch.clone(), Report::default(), after(1)).await.unwrap();

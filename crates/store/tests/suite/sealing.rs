@@ -14,12 +14,12 @@ use crate::support::*;
 async fn refused(home: &Home, id: &ConnectionId) {
     let store = home.open();
     let record = record(&store, id).await;
-    let error = store.open_grant(&record).unwrap_err();
+    let error = store.open_grant(&record).expect_err("it does not open");
     assert!(matches!(&error, StoreError::Corrupt { table: "grants", .. }), "{error}");
     assert!(error.to_string().contains(id.as_str()) && !error.to_string().contains("token-"), "{error}");
     assert!(matches!(store.claim(id, now(), LEASE).await, Err(StoreError::Corrupt { .. })));
     assert_eq!(record.connection.life.status.word(), "connected", "damage is no verdict");
-    let due = store.claim_due(after(3599), LEASE, 10, &[]).await.unwrap();
+    let due = store.claim_due(after(3599), LEASE, 10, &[]).await.expect("a claim");
     assert!(due.iter().all(|leased| leased.connection.id != *id), "it is left alone for an hour");
     store.close().await;
 }

@@ -1,0 +1,38 @@
+//! Answers that were committed once and that the database does not know any more: it was restored, or failed over.
+
+use evergrant_core::time::Timestamp;
+
+use crate::db::values;
+use crate::error::StoreError;
+use crate::journal::{EntryKind, Journalled};
+use crate::row::Guard;
+use crate::store::Store;
+
+impl Store {
+    /// Journalled answers to refreshes, received at `from` or later, that were committed and that the stored grant is not
+    /// newer than. A success among them is to be committed again, in this order; a refusal among them changed no grant
+    /// and is nothing. Reads the whole journal.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn lost_answers(&self, from: Timestamp) -> Result<Vec<Journalled>, StoreError> {
+        let store = self.clone();
+        let found = tokio::task::spawn_blocking(move || store.journal().since(from)).await;
+        let mut found = found.unwrap_or_else(|_| Err(StoreError::defect("reading the journal")))?;
+        found.retain(|one| one.committed);
+        self.read(move |sql, _| {
+            let mut lost = Vec::new();
+            for one in found {
+                let EntryKind::Refresh { connection, generation } = &one.entry.kind else { continue };
+                let guard = Guard::read(sql, connection)?.filter(|guard| !guard.is_disconnected());
+                let text = "SELECT 1 FROM attempts WHERE id = ?1 AND ended_at IS NOT NULL";
+                let known = sql.any(text, values![one.entry.attempt])?;
+                if !known && guard.is_some_and(|guard| guard.generation <= *generation) {
+                    lost.push(one);
+                }
+            }
+            Ok(lost)
+        })
+        .await
+    }
+}
