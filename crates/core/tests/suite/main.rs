@@ -2,6 +2,8 @@
 
 mod authorize;
 mod circuit;
+mod facts;
 mod lifecycle;
 mod schedule;
+mod scrub;
 mod token_request;
