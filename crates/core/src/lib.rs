@@ -2,8 +2,10 @@
 //!
 //! No async, no I/O, no clock and no randomness: each rule is a pure function that takes `now` as an argument.
 
+pub mod account;
 pub mod api_key;
 pub mod authorize;
+pub mod catalogue;
 pub mod circuit;
 pub mod connection;
 pub mod grant;
@@ -17,6 +19,8 @@ pub mod policy;
 pub mod provider;
 pub mod return_url;
 pub mod schedule;
+pub mod scrub;
 pub mod secret;
 pub mod time;
+pub mod token_answer;
 pub mod token_request;

@@ -54,6 +54,8 @@ pub enum Oddity {
     DuplicateKey,
     /// The answer was cut off or padded; complete token strings were found in it.
     Salvaged,
+    /// The tokens came under a status that is not 2xx.
+    OddStatus,
     /// The refresh token was not fit to be sent (bad characters, over 16 KiB) and was not taken.
     UnusableRefreshToken,
 }

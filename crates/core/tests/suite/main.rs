@@ -4,4 +4,5 @@ mod authorize;
 mod circuit;
 mod lifecycle;
 mod schedule;
+mod scrub;
 mod token_request;
