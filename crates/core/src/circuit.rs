@@ -91,6 +91,14 @@ impl Breaker {
         }
     }
 
+    /// Until when an open breaker lets nothing out, not even a probe.
+    pub fn waits_until(&self, now: Timestamp) -> Option<Timestamp> {
+        match self.state {
+            State::Open { next_probe, .. } if next_probe > now => Some(next_probe),
+            _ => None,
+        }
+    }
+
     /// A probe connected, or did not.
     pub fn probed(&mut self, connected: bool) {
         if connected && matches!(self.state, State::Open { .. }) {

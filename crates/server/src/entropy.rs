@@ -1,3 +1,3 @@
-//! The one place where the service gets randomness; the store, which seals with it, has it.
+//! The one place where the service gets randomness: the store's, because its nonces come from there too.
 
 pub use evergrant_store::{Entropy, SharedEntropy, SystemEntropy};

@@ -105,6 +105,11 @@ impl SealedGrant {
 }
 
 impl TokenRecord {
+    /// The token type of the grant, `Bearer` where there is none.
+    pub fn token_type(&self) -> &str {
+        self.sealed.as_ref().map_or("Bearer", |sealed| sealed.token_type.as_str())
+    }
+
     /// Reads one; none if there is no such connection.
     pub(crate) fn load(sql: &Sql<'_>, id: &ConnectionId) -> Result<Option<Self>, StoreError> {
         sql.one(row::BY_ID, values![id], Self::read)

@@ -2,7 +2,6 @@
 
 mod authorize;
 mod circuit;
-mod facts;
 mod lifecycle;
 mod schedule;
 mod scrub;

@@ -24,7 +24,7 @@ pub use declared::{Declared, DeclaredSecret, SecretFrom};
 pub use environment::Environment;
 pub use error::{ConfigError, SetBy};
 pub use flags::Flags;
-pub use master_key::{FoundMasterKey, MasterKeySource};
+pub use master_key::{FoundMasterKey, MasterKeyError, MasterKeySource};
 pub use reference::{reference, template};
 
 /// The configuration in force.

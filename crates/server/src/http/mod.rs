@@ -1,8 +1,24 @@
 //! The front door: HTTP in, use cases called, answers out.
 
-pub mod cookies;
-pub mod docs;
+mod connect_pages;
+mod conventions;
+mod cookies;
+mod docs;
 pub mod dto;
+mod guard;
+mod handlers;
+mod idempotency;
+mod openapi;
 pub mod pages;
+mod paging;
 pub mod problem;
-pub mod strict;
+mod router;
+mod serve;
+mod shell;
+mod strict;
+mod table;
+
+pub use router::{document, router, rules};
+pub use serve::serve;
+pub use shell::Shell;
+pub use table::{Guard, Rule};

@@ -64,20 +64,10 @@ pub struct ResultPage {
     pub message: String,
     /// What to do next.
     pub todo: String,
-    /// A way on.
-    pub link: Option<Link>,
     /// To program against, or to tell support.
     pub code: Option<&'static str>,
     /// For the log.
     pub request_id: Option<String>,
-}
-
-/// A way on.
-pub struct Link {
-    /// Where.
-    pub href: String,
-    /// In words.
-    pub text: String,
 }
 
 static STYLE_HASH: LazyLock<String> = LazyLock::new(|| hash(STYLE));

@@ -1,13 +1,22 @@
 //! Who calls, and what that one may do and see.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use evergrant_core::api_key;
 use evergrant_core::id::{IntegrationName, SubjectId};
+use evergrant_core::secret::OneTime;
+use evergrant_core::time::Timestamp;
+use evergrant_store::{ApiKey, SharedEntropy, Store, StoreError};
 use serde::{Deserialize, Serialize};
 
 use super::error::Refusal;
+use super::signed::Signer;
+use crate::clock::SharedClock;
 
 /// What a key may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -119,12 +128,14 @@ pub struct Caller {
     pub permissions: BTreeSet<Permission>,
     /// What it may see.
     pub scope: Scope,
+    /// In which request; empty where there is none.
+    pub request_id: String,
 }
 
 /// Which key or session calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Who {
-    /// An API key, by its id.
+    /// An API key, by the id that is part of it.
     Key(String),
     /// A browser on behalf of one subject.
     Subject(SubjectId),
@@ -135,7 +146,8 @@ pub enum Who {
 impl Caller {
     /// The operator at the machine itself.
     pub fn operator() -> Self {
-        Caller { who: Who::Operator, permissions: BTreeSet::from([Permission::Admin]), scope: Scope::All }
+        let permissions = BTreeSet::from([Permission::Admin]);
+        Caller { who: Who::Operator, permissions, scope: Scope::All, request_id: String::new() }
     }
 
     /// Whether this permission is held; `admin` includes all.
@@ -154,11 +166,129 @@ impl Caller {
     /// A word for the audit log.
     pub fn actor(&self) -> String {
         match &self.who {
-            Who::Key(id) => format!("key:{id}"),
+            Who::Key(id) => format!("key:key_{id}"),
             Who::Subject(_) => "subject".to_owned(),
             Who::Operator => "operator".to_owned(),
         }
     }
+}
+
+/// Finds out who calls: in memory, with one hash and one look-up.
+#[derive(Debug)]
+pub struct Access {
+    store: Store,
+    subjects: Signer,
+    operators: Signer,
+    sign_ins: Mutex<HashMap<[u8; 32], Timestamp>>,
+    clock: SharedClock,
+    entropy: SharedEntropy,
+}
+
+/// What a subject session says.
+#[derive(Serialize, Deserialize)]
+struct SubjectToken {
+    #[serde(rename = "s")]
+    subject: SubjectId,
+}
+
+impl Access {
+    /// How long a browser stays signed in.
+    pub const SIGNED_IN: Duration = Duration::from_secs(12 * 3600);
+    /// How long a sign-in link is good.
+    const SIGN_IN_LINK: Duration = Duration::from_secs(3600);
+    /// How long a subject session is good.
+    const SUBJECT_SESSION: Duration = Duration::from_secs(3600);
+
+    /// With the keys of the store; sessions are signed by keys of its ring.
+    ///
+    /// # Errors
+    /// Only if the cryptographic library refuses.
+    pub fn new(store: Store, clock: SharedClock, entropy: SharedEntropy) -> Result<Self, StoreError> {
+        let subjects = Signer::new("egs_", store.derived_key("subject sessions")?.as_ref());
+        let operators = Signer::new("ego_", store.derived_key("operator sessions")?.as_ref());
+        Ok(Access { store, subjects, operators, sign_ins: Mutex::default(), clock, entropy })
+    }
+
+    /// Whose key this is. Unknown, misspelt, revoked and expired keys get the same answer.
+    ///
+    /// # Errors
+    /// [`Refusal::Unauthenticated`].
+    pub fn authenticate(&self, presented: &str) -> Result<Caller, Refusal> {
+        let presented = api_key::parse(presented).map_err(|_| Refusal::Unauthenticated)?;
+        let known = self.store.api_key(presented.id());
+        // An unknown key is compared too, so that it takes as long as a wrong one.
+        let hash = known.as_ref().map_or([0; 32], |key| key.hash);
+        let same = verify_slices_are_equal(&hash, &presented.hash()).is_ok();
+        match known {
+            Some(key) if same && key.is_valid(self.clock.now()) => Ok(caller(&key)),
+            _ => Err(Refusal::Unauthenticated),
+        }
+    }
+
+    /// Whether a caller that was let in would be let in again: for what goes on for long.
+    pub fn is_still_good(&self, caller: &Caller) -> bool {
+        match &caller.who {
+            Who::Key(id) => self.store.api_key(id).is_some_and(|key| key.is_valid(self.clock.now())),
+            Who::Subject(_) | Who::Operator => true,
+        }
+    }
+
+    /// A session for a browser of one subject.
+    pub fn subject_session(&self, subject: &SubjectId) -> (OneTime, Timestamp) {
+        let end = self.clock.now().plus(Self::SUBJECT_SESSION);
+        (self.subjects.sign(SubjectToken { subject: subject.clone() }, end), end)
+    }
+
+    /// The caller behind a subject's session, without any permission yet.
+    pub fn subject_of(&self, token: &str) -> Option<Caller> {
+        let SubjectToken { subject } = self.subjects.read(token, self.clock.now())?;
+        let (who, permissions) = (Who::Subject(subject), BTreeSet::new());
+        Some(Caller { who, permissions, scope: Scope::All, request_id: String::new() })
+    }
+
+    /// A link's secret that signs a browser in, once, within an hour. Kept in memory only: it is for who starts the service.
+    pub fn sign_in_link(&self) -> OneTime {
+        let (token, now) = (self.entropy.one_time(), self.clock.now());
+        let mut links = self.sign_ins.lock().unwrap_or_else(PoisonError::into_inner);
+        links.retain(|_, end| *end > now);
+        links.insert(hash(&token), now.plus(Self::SIGN_IN_LINK));
+        token
+    }
+
+    /// Uses up a sign-in link; the browser's session.
+    pub fn sign_in(&self, token: &OneTime) -> Option<OneTime> {
+        let now = self.clock.now();
+        let end = self.sign_ins.lock().unwrap_or_else(PoisonError::into_inner).remove(&hash(token))?;
+        (now < end).then(|| self.operators.sign((), now.plus(Self::SIGNED_IN)))
+    }
+
+    /// Whether a browser's session is one of ours.
+    pub fn is_signed_in(&self, session: &str) -> bool {
+        self.operators.read::<()>(session, self.clock.now()).is_some()
+    }
+}
+
+/// The hash under which a one-time value is kept.
+pub fn hash(value: &OneTime) -> [u8; 32] {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, value.expose().as_bytes());
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest.as_ref());
+    hash
+}
+
+fn caller(key: &ApiKey) -> Caller {
+    let who = Who::Key(key.id.clone());
+    Caller { who, permissions: permissions(key), scope: scope(key), request_id: String::new() }
+}
+
+/// What a stored key may do. A word that this version does not know gives nothing.
+pub fn permissions(key: &ApiKey) -> BTreeSet<Permission> {
+    key.permissions.iter().filter_map(|word| word.parse().ok()).collect()
+}
+
+/// What a stored key may see.
+pub fn scope(key: &ApiKey) -> Scope {
+    key.integrations.clone().map_or(Scope::All, Scope::Only)
 }
 
 #[cfg(test)]

@@ -1,7 +1,24 @@
 //! OAuth clients: registered, changed, paused, removed.
 
-use evergrant_core::integration::{Health, Integration};
+use std::sync::Arc;
+
+use evergrant_core::id::IntegrationName;
+use evergrant_core::integration::{Health, Integration, ProviderSource, StoredClientSecret};
+use evergrant_core::policy::PolicyOverrides;
+use evergrant_core::provider::{ClientAuth, Provider};
+use evergrant_core::time::Timestamp;
+use evergrant_store::{IntegrationAdded, IntegrationRemoved, IntegrationReplaced, NewEvent, Report};
 use serde::{Deserialize, Serialize};
+
+use super::Service;
+use super::access::Caller;
+use super::audit::line;
+use super::connect::return_url;
+use super::error::{Conflict, Refusal};
+use super::page::{Page, Window, slice};
+
+/// Secrets of one client at once: the one in use, the next, and some that are being retired.
+const MOST_SECRETS: usize = 8;
 
 /// How an integration is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -24,4 +41,304 @@ impl IntegrationStatus {
             Health::Ok | Health::Suspected { .. } => IntegrationStatus::Ok,
         }
     }
+}
+
+/// An OAuth client to be registered.
+#[derive(Clone, Debug)]
+pub struct NewClient {
+    /// Its name.
+    pub name: IntegrationName,
+    /// A catalogue id or an inline entry.
+    pub provider: ProviderSource,
+    /// The client id.
+    pub client_id: String,
+    /// Its secrets.
+    pub client_secrets: Vec<StoredClientSecret>,
+    /// The scopes to ask for.
+    pub scopes: Vec<String>,
+    /// Where applications may be returned to.
+    pub return_urls: Vec<String>,
+    /// The numbers that are different here.
+    pub policy: PolicyOverrides,
+    /// Whether nothing is refreshed or connected.
+    pub paused: bool,
+    /// Whether one account may belong to several subjects.
+    pub shared_accounts: bool,
+}
+
+/// A change of an integration; what is left out stays as it is.
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    /// Another catalogue entry.
+    pub provider: Option<ProviderSource>,
+    /// Another client id.
+    pub client_id: Option<String>,
+    /// Replaces all secrets.
+    pub client_secrets: Option<Vec<StoredClientSecret>>,
+    /// Replaces the scopes.
+    pub scopes: Option<Vec<String>>,
+    /// Replaces the return URLs.
+    pub return_urls: Option<Vec<String>>,
+    /// Replaces the numbers.
+    pub policy: Option<PolicyOverrides>,
+    /// Pauses or resumes.
+    pub paused: Option<bool>,
+    /// Whether one account may belong to several subjects.
+    pub shared_accounts: Option<bool>,
+}
+
+impl Service {
+    /// Those that a caller may see, by name.
+    pub fn list_integrations(&self, caller: &Caller, window: &Window) -> Page<Arc<Integration>> {
+        let seen = self.store.integrations().into_iter().filter(|one| caller.scope.sees(&one.name));
+        slice(seen, window, |one| one.name.to_string())
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub fn integration(&self, caller: &Caller, name: &IntegrationName) -> Result<Arc<Integration>, Refusal> {
+        self.seen_integration(&caller.scope, name)
+    }
+
+    /// Registers one. A key that is limited to named integrations may make one of these names only.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] naming the field, [`Conflict::NameTaken`].
+    pub async fn add_integration(&self, caller: &Caller, new: NewClient) -> Result<Arc<Integration>, Refusal> {
+        if !caller.scope.sees(&new.name) {
+            return Err(Refusal::invalid("name", "expected one of the integrations that this key sees"));
+        }
+        let now = self.now();
+        let integration = Integration {
+            provider: self.resolve(&new.provider)?,
+            name: new.name,
+            source: new.provider,
+            client_id: new.client_id,
+            client_secrets: new.client_secrets,
+            scopes: new.scopes,
+            return_urls: new.return_urls,
+            policy: new.policy,
+            paused: new.paused,
+            shared_accounts: new.shared_accounts,
+            health: Health::Ok,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        };
+        check(&integration, now)?;
+        let name = integration.name.clone();
+        let audit = line(caller, "integration.created", name.as_str());
+        match self.store.add_integration(integration, report(audit, "integration.created")).await? {
+            IntegrationAdded::Added(integration) => Ok(integration),
+            IntegrationAdded::NameTaken => {
+                Err(Conflict::NameTaken { what: "an integration", name: name.to_string() }.into())
+            }
+        }
+    }
+
+    /// Changes one. New credentials are tried at once where the provider had refused the old ones.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], [`Refusal::Invalid`], [`Conflict::Stale`], [`Conflict::Declared`].
+    pub async fn change_integration(
+        &self,
+        caller: &Caller,
+        name: &IntegrationName,
+        change: Change,
+        if_match: Option<u64>,
+    ) -> Result<Arc<Integration>, Refusal> {
+        loop {
+            let present = self.seen_integration(&caller.scope, name)?;
+            self.not_declared(name)?;
+            if let Some(version) = if_match.filter(|version| *version != present.version) {
+                tracing::debug!(%name, asked = version, "a change came for an older version");
+                return Err(Conflict::Stale { version: present.version }.into());
+            }
+            let next = self.changed(&present, change.clone())?;
+            let audit = line(caller, "integration.changed", name.as_str()).with("fields", fields(&change));
+            match self.store.replace_integration(next, report(audit, "integration.changed"), self.now()).await? {
+                IntegrationReplaced::Stored(integration) => {
+                    self.refresher.nudge();
+                    return Ok(integration);
+                }
+                IntegrationReplaced::Stale { version } if if_match.is_some() => {
+                    return Err(Conflict::Stale { version }.into());
+                }
+                IntegrationReplaced::Stale { .. } => {}
+                IntegrationReplaced::Gone => return Err(Refusal::not_found("integration")),
+            }
+        }
+    }
+
+    /// Removes one that has no connections any more.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], [`Conflict::Stale`], [`Conflict::InUse`], [`Conflict::Declared`].
+    pub async fn remove_integration(
+        &self,
+        caller: &Caller,
+        name: &IntegrationName,
+        if_match: Option<u64>,
+    ) -> Result<(), Refusal> {
+        let present = self.seen_integration(&caller.scope, name)?;
+        self.not_declared(name)?;
+        if if_match.is_some_and(|version| version != present.version) {
+            return Err(Conflict::Stale { version: present.version }.into());
+        }
+        let report = report(line(caller, "integration.removed", name.as_str()), "integration.removed");
+        match self.store.remove_integration(name, report, self.now()).await? {
+            IntegrationRemoved::Removed => Ok(()),
+            IntegrationRemoved::InUse { connections } => {
+                Err(Conflict::InUse { integration: name.clone(), connections }.into())
+            }
+            IntegrationRemoved::Gone => Err(Refusal::not_found("integration")),
+        }
+    }
+
+    /// Makes a declared integration, or brings it up to date with its declaration.
+    ///
+    /// # Errors
+    /// As [`Service::add_integration`].
+    pub async fn declare(&self, declared: NewClient) -> Result<(), Refusal> {
+        let operator = Caller::operator();
+        let Some(present) = self.store.integration(&declared.name) else {
+            return self.add_integration(&operator, declared).await.map(drop);
+        };
+        let change = Change {
+            provider: Some(declared.provider),
+            client_id: Some(declared.client_id),
+            client_secrets: Some(declared.client_secrets),
+            scopes: Some(declared.scopes),
+            return_urls: Some(declared.return_urls),
+            policy: Some(declared.policy),
+            paused: Some(declared.paused),
+            shared_accounts: Some(declared.shared_accounts),
+        };
+        let next = self.changed(&present, change)?;
+        if same(&present, &next) {
+            return Ok(());
+        }
+        let audit = line(&operator, "integration.declared", declared.name.as_str());
+        self.store.replace_integration(next, report(audit, "integration.changed"), self.now()).await?;
+        Ok(())
+    }
+
+    fn changed(&self, present: &Integration, change: Change) -> Result<Integration, Refusal> {
+        let new_client = change.client_id.is_some() || change.client_secrets.is_some() || change.provider.is_some();
+        let source = change.provider.unwrap_or_else(|| present.source.clone());
+        let next = Integration {
+            provider: self.resolve(&source)?,
+            source,
+            client_id: change.client_id.unwrap_or_else(|| present.client_id.clone()),
+            client_secrets: change.client_secrets.unwrap_or_else(|| present.client_secrets.clone()),
+            scopes: change.scopes.unwrap_or_else(|| present.scopes.clone()),
+            return_urls: change.return_urls.unwrap_or_else(|| present.return_urls.clone()),
+            policy: change.policy.unwrap_or_else(|| present.policy.clone()),
+            paused: change.paused.unwrap_or(present.paused),
+            shared_accounts: change.shared_accounts.unwrap_or(present.shared_accounts),
+            // Mended, as far as anybody can know: the next refresh tells.
+            health: if new_client { Health::Ok } else { present.health.clone() },
+            ..present.clone()
+        };
+        check(&next, self.now())?;
+        Ok(next)
+    }
+
+    fn not_declared(&self, name: &IntegrationName) -> Result<(), Refusal> {
+        if self.declared.contains(name) { Err(Conflict::Declared { integration: name.clone() }.into()) } else { Ok(()) }
+    }
+
+    /// The entry that a source stands for, whole and checked.
+    fn resolve(&self, source: &ProviderSource) -> Result<Arc<Provider>, Refusal> {
+        match source {
+            ProviderSource::Catalogue(id) => {
+                let expected = "expected the id of a catalogue entry (GET /v1/providers lists them), or an object with the \
+                                fields of one";
+                self.catalogue.get(id).ok_or_else(|| Refusal::invalid("provider", expected))
+            }
+            ProviderSource::Inline(entry) => {
+                let whole = self.catalogue.inline(entry, self.allow_private_networks);
+                whole
+                    .map(Arc::new)
+                    .map_err(|fault| Refusal::invalid(format!("provider.{}", fault.field), fault.expected))
+            }
+        }
+    }
+}
+
+fn report(audit: evergrant_store::NewAudit, event: &'static str) -> Report {
+    Report { audit: Some(audit), events: vec![NewEvent::new(event)], notices: Vec::new() }
+}
+
+fn check(integration: &Integration, now: Timestamp) -> Result<(), Refusal> {
+    let text = |field: &str, text: &str, longest: usize| {
+        if text.is_empty() || text.len() > longest || text.chars().any(char::is_control) {
+            return Err(Refusal::invalid(
+                field,
+                format!("expected 1 to {longest} bytes of text without control characters"),
+            ));
+        }
+        Ok(())
+    };
+    text("client_id", &integration.client_id, 512)?;
+    if integration.client_secrets.len() > MOST_SECRETS {
+        return Err(Refusal::invalid("client_secrets", format!("expected at most {MOST_SECRETS}")));
+    }
+    if integration.client_secrets.is_empty() && integration.provider.client_auth == ClientAuth::Basic {
+        let expected = "expected at least one: this provider wants clients to authenticate with a secret";
+        return Err(Refusal::invalid("client_secrets", expected));
+    }
+    for (at, secret) in integration.client_secrets.iter().enumerate() {
+        text(&format!("client_secrets[{at}].secret"), secret.secret.expose(), 4096)?;
+    }
+    let ended = |secret: &StoredClientSecret| secret.expires_at.is_some_and(|end| end <= now);
+    if !integration.client_secrets.is_empty() && integration.client_secrets.iter().all(ended) {
+        return Err(Refusal::invalid("client_secrets", "expected at least one that has not ended"));
+    }
+    // RFC 6749 §3.3: visible ASCII but the quotation mark and the backslash.
+    let scope = |scope: &String| {
+        (1..=512).contains(&scope.len())
+            && scope.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
+    };
+    if integration.scopes.len() > 256 || !integration.scopes.iter().all(scope) {
+        return Err(Refusal::invalid("scopes", "expected scopes, each on its own, of visible ASCII without quotes"));
+    }
+    for (at, address) in integration.return_urls.iter().enumerate() {
+        if return_url::parse(address).is_none_or(|url| url.query().is_some()) {
+            let expected = format!("{}, and without a query", return_url::EXPECTED);
+            return Err(Refusal::invalid(format!("return_urls[{at}]"), expected));
+        }
+    }
+    Ok(())
+}
+
+/// The names of what is changed, for the audit log.
+fn fields(change: &Change) -> Vec<&'static str> {
+    let named = [
+        ("provider", change.provider.is_some()),
+        ("client_id", change.client_id.is_some()),
+        ("client_secrets", change.client_secrets.is_some()),
+        ("scopes", change.scopes.is_some()),
+        ("return_urls", change.return_urls.is_some()),
+        ("policy", change.policy.is_some()),
+        ("paused", change.paused.is_some()),
+        ("shared_accounts", change.shared_accounts.is_some()),
+    ];
+    named.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
+}
+
+/// Whether a declaration says what is stored already.
+fn same(left: &Integration, right: &Integration) -> bool {
+    let secrets =
+        |one: &Integration| one.client_secrets.iter().map(|s| (s.secret.clone(), s.expires_at)).collect::<Vec<_>>();
+    left.source == right.source
+        && left.client_id == right.client_id
+        && secrets(left) == secrets(right)
+        && left.scopes == right.scopes
+        && left.return_urls == right.return_urls
+        && left.policy == right.policy
+        && left.paused == right.paused
+        && left.shared_accounts == right.shared_accounts
 }

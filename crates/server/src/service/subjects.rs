@@ -1,17 +1,119 @@
 //! Everything about one person: how the connections are doing, what to do, and being forgotten.
 
-use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
-/// What is to be done about a connection, in a person's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum HealthAction {
-    /// Nothing.
-    None,
-    /// The person must reconnect.
-    Reconnect,
-    /// It mends itself.
-    Wait,
-    /// The operator must mend it.
-    FixIntegration,
+use evergrant_core::connection::Status;
+use evergrant_core::id::SubjectId;
+
+use super::Service;
+use super::access::{Caller, Scope};
+use super::audit::line;
+use super::connections::{Filter, Seen};
+use super::disconnect::{Revocation, may_revoke};
+use super::error::Refusal;
+use super::health::health;
+pub use super::health::{ConnectionHealth, HealthAction};
+use super::page::Window;
+use super::sweep::Pass;
+
+/// How a subject's connections are doing.
+#[derive(Clone, Debug)]
+pub struct PersonHealth {
+    /// Whose.
+    pub subject: SubjectId,
+    /// Whether nobody has to do anything.
+    pub healthy: bool,
+    /// One line for all.
+    pub message: String,
+    /// Each connection.
+    pub connections: Vec<ConnectionHealth>,
+}
+
+/// What was erased with a subject.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Forgotten {
+    /// Connections.
+    pub connections: u64,
+    /// Those of them whose provider was told.
+    pub revoked: u64,
+    /// Notices.
+    pub notices: u64,
+}
+
+impl Service {
+    /// How a subject's connections are doing, as far as the caller may see them.
+    ///
+    /// # Errors
+    /// [`Refusal::StorageUnavailable`].
+    pub async fn health(&self, caller: &Caller, subject: &SubjectId) -> Result<PersonHealth, Refusal> {
+        let now = self.now();
+        let all = self.of_subject(caller, subject).await?;
+        let look = |seen: &Seen| health(seen, &self.links, self.link_end(&seen.integration), now);
+        let connections: Vec<ConnectionHealth> = all.iter().map(look).collect();
+        let waiting = connections.iter().find(|one| one.action == HealthAction::Reconnect);
+        let trouble = connections.iter().find(|one| one.action != HealthAction::None);
+        let message = match (waiting, trouble) {
+            (Some(one), _) | (None, Some(one)) => one.message.clone(),
+            (None, None) if connections.iter().any(|one| one.connected) => "Everything is connected.".to_owned(),
+            (None, None) => "Nothing is connected.".to_owned(),
+        };
+        Ok(PersonHealth { subject: subject.clone(), healthy: trouble.is_none(), message, connections })
+    }
+
+    /// Refreshes whatever of a subject is due.
+    ///
+    /// # Errors
+    /// [`Refusal::StorageUnavailable`].
+    pub async fn refresh_subject(
+        &self,
+        caller: &Caller,
+        subject: &SubjectId,
+        due_within: Option<Duration>,
+    ) -> Result<Vec<Pass>, Refusal> {
+        let mut passes = Vec::new();
+        for seen in self.of_subject(caller, subject).await? {
+            if matches!(seen.connection.life.status, Status::Disconnected { .. }) {
+                continue;
+            }
+            let id = &seen.connection.id;
+            let outcome = self.refresher.refresh_if_due(id, due_within, false).await;
+            passes.push(Pass { connection: id.clone(), outcome: outcome.as_str().to_owned() });
+        }
+        Ok(passes)
+    }
+
+    /// Ends and erases everything about a person. Only a key that sees all integrations may: a part of a person cannot be
+    /// forgotten.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for a key that is limited to some integrations; [`Refusal::StorageUnavailable`].
+    pub async fn erase_subject(&self, caller: &Caller, subject: &SubjectId) -> Result<Forgotten, Refusal> {
+        if caller.scope != Scope::All {
+            return Err(Refusal::not_found(
+                "subject for this key: it sees some integrations only, and can end connections one by one",
+            ));
+        }
+        let store = self.store.clone();
+        let tell = move |connection: &evergrant_core::connection::Connection, others: u64| {
+            store.integration(&connection.integration).is_some_and(|one| may_revoke(&one, others))
+        };
+        // The audit log keeps that it was done, and to whom only as a keyed hash.
+        let audit = line(caller, "subject.erased", self.store.fingerprint(subject.as_str()));
+        let erased = self.store.erase_subject(subject, tell, Some(audit), self.now()).await?;
+        let mut forgotten = Forgotten { connections: erased.connections, revoked: 0, notices: erased.notices };
+        for one in erased.revocations {
+            let Some(integration) = self.store.integration(&one.integration) else { continue };
+            if self.tell_now(one.id, &one.grant, &integration).await == Revocation::Revoked {
+                forgotten.revoked += 1;
+            }
+        }
+        Ok(forgotten)
+    }
+
+    /// A subject's connections, as far as the caller may see them.
+    pub(super) async fn of_subject(&self, caller: &Caller, subject: &SubjectId) -> Result<Vec<Seen>, Refusal> {
+        let filter = Filter { subject: Some(subject.clone()), ..Filter::default() };
+        let window = Window { limit: Window::MOST, after: None };
+        Ok(self.list_connections(caller, &filter, &window).await?.items)
+    }
 }

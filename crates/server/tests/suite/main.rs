@@ -1,4 +1,8 @@
 //! The service told by those who use it: through its front door, over loopback, with a provider that misbehaves on request.
 
+mod api;
 mod cli;
 mod config;
+mod connect;
+mod routes;
+mod world;

@@ -111,21 +111,47 @@ impl Store {
         Ok(rows.into_iter().filter_map(open).collect())
     }
 
+    /// One.
+    pub async fn pending_grant(&self, session: &ConnectSessionId) -> Result<Option<PendingGrant>, StoreError> {
+        Ok(self.pending_grants().await?.into_iter().find(|one| one.session == *session))
+    }
+    /// SHIM
+    pub async fn subject_of_account(
+        &self,
+        integration: &IntegrationName,
+        account: &evergrant_core::connection::Account,
+    ) -> Result<Option<evergrant_core::id::SubjectId>, StoreError> {
+        let (name, id) = (integration.clone(), account.id.clone());
+        self.read(move |sql, _| {
+            sql.one(
+                "SELECT subject FROM connections WHERE integration = ?1 AND account_id = ?2 ORDER BY id LIMIT 1",
+                values![name, id],
+                |row| row.parse(0),
+            )
+        })
+        .await
+    }
+
     /// Puts a pending grant where it belongs and spends its session, in one transaction. Where the grant can't go, nothing
     /// is changed: it stays pending.
     ///
     /// # Errors
     /// Those of every write.
+    #[expect(clippy::too_many_arguments, reason = "one use: what is promoted, what it becomes, what is told")]
     pub async fn promote(
         &self,
         session: &ConnectSessionId,
+        attempt: &AttemptId,
         new: NewGrantFor,
         decide: impl FnOnce(Option<&Connection>, u64) -> Decided + Send + 'static,
         result: impl FnOnce(&Arc<TokenRecord>) -> String + Send + 'static,
         now: Timestamp,
     ) -> Result<Placed, StoreError> {
-        let id = session.clone();
+        let (id, attempt) = (session.clone(), attempt.clone());
         self.write(move |tx, shared| {
+            if pending_of(tx, &shared.ring, &id)?.is_none_or(|pending| pending.attempt != attempt) {
+                return Ok(Placed::NotPending);
+            }
             let placed = place_grant(tx, shared, new, decide, now)?;
             if let Placed::Created(record) | Placed::Replaced(record) = &placed {
                 let text =

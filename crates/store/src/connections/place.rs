@@ -94,6 +94,8 @@ pub enum Placed {
     Gone,
     /// There is no such integration; nothing was changed.
     NoIntegration,
+    /// SHIM
+    NotPending,
 }
 
 impl Store {

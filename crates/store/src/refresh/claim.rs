@@ -103,6 +103,30 @@ impl Store {
         Ok(leased)
     }
 
+    /// At most `limit` connections that are due and that nobody holds, those that end first before others, none of the
+    /// integrations in `skip`; takes nothing.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn due(
+        &self,
+        now: Timestamp,
+        skip: &[IntegrationName],
+        limit: usize,
+    ) -> Result<Vec<ConnectionId>, StoreError> {
+        let names = self.names_but(skip);
+        self.read(move |sql, _| {
+            let mut due = Vec::new();
+            for name in &names {
+                due.extend(due_of(sql, name, now, limit)?);
+            }
+            due.sort_by_key(|due| (due.expires_at.is_none(), due.expires_at, due.next_at));
+            due.truncate(limit);
+            Ok(due.into_iter().map(|due| due.id).collect())
+        })
+        .await
+    }
+
     /// When the next connection that nobody holds is due, of the integrations that are not in `skip`. May have passed.
     ///
     /// # Errors

@@ -132,7 +132,8 @@ async fn a_pending_grant_survives_a_restart_and_is_promoted_with_its_session() {
     assert_eq!((&pending.session, &pending.attempt, pending.document.as_str()), (&id, &first, "facts"));
     let mut new = new_grant("ann", "new");
     new.grant = pending.grant.into_inner();
-    let placed = store.promote(&id, new, fresh, |record| record.connection.id.to_string(), after(1)).await.unwrap();
+    let placed =
+        store.promote(&id, &first, new, fresh, |record| record.connection.id.to_string(), after(1)).await.unwrap();
     let Placed::Created(record) = placed else { panic!("{placed:?}") };
     assert_eq!(access(&store, &record), "access-token-new");
     let found = store.session(&id).await.unwrap().unwrap();
@@ -148,10 +149,11 @@ async fn a_pending_grant_that_may_not_go_anywhere_is_discarded_and_revoked() {
     taken.account = Some(account("athlete"));
     store.create_or_replace(taken, fresh, now()).await.unwrap();
     let id = session(&store).await;
-    store.put_pending(&id, &attempt(), grant("stray"), String::new(), now()).await.unwrap();
+    let stray = attempt();
+    store.put_pending(&id, &stray, grant("stray"), String::new(), now()).await.unwrap();
     let mut new = new_grant("ann", "stray");
     new.account = Some(account("athlete"));
-    let placed = store.promote(&id, new, fresh, |_| String::new(), now()).await.unwrap();
+    let placed = store.promote(&id, &stray, new, fresh, |_| String::new(), now()).await.unwrap();
     assert!(matches!(placed, Placed::AccountTaken { .. }));
     assert_eq!(store.pending_grants().await.unwrap().len(), 1, "it is still there");
     let result = Some("conflict".to_owned());

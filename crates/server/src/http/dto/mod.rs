@@ -9,13 +9,11 @@ mod keys;
 mod operations;
 mod subjects;
 
-use std::fmt;
-
-use evergrant_core::secret::Secret;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 pub use super::problem::{Action, ProblemBody};
+pub use crate::service::exposed::Exposed as OnTheWire;
 pub use connect::{Binding, Complete, ConnectSession, NewConnectSession};
 pub use connections::{
     AccountView, ConnectionChange, ConnectionView, Disconnected, Forced, ImportGrant, LastFailureView, LastUseView,
@@ -41,40 +39,6 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// For `?cursor=`; null at the end.
     pub next_cursor: Option<String>,
-}
-
-/// A secret on the wire: the only place where one is written as text, for the one whom it is meant for.
-pub struct OnTheWire<K>(pub Secret<K>);
-
-// By hand: a derive would ask for the same of the mark `K`.
-impl<K> Clone for OnTheWire<K> {
-    fn clone(&self) -> Self {
-        OnTheWire(self.0.clone())
-    }
-}
-
-impl<K> PartialEq for OnTheWire<K> {
-    fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0
-    }
-}
-
-impl<K: evergrant_core::secret::Kind> fmt::Debug for OnTheWire<K> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
-
-impl<K> Serialize for OnTheWire<K> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.0.expose())
-    }
-}
-
-impl<'de, K> Deserialize<'de> for OnTheWire<K> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(|text| OnTheWire(Secret::new(text)))
-    }
 }
 
 /// A field that can be left out, set to null, or given: for changes.

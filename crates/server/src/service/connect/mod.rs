@@ -1,8 +1,34 @@
 //! Connecting an account: from the wish, over the provider, to a grant that is proven and belongs to the right person.
+//!
+//! Wish → session and link (`session`) → page → authorization request (`begin`) → callback (`callback`) → the
+//! application's word (`complete`) → code exchange, journal, pending grant (`exchange`) → account, promotion (`settle`).
+//! The old grant of a reconnect stays until the new one is proven and belongs to the same account. Nothing here is
+//! cancelled by a browser or a caller that goes away: an answer that is thrown away is a lost grant.
 
+mod begin;
+mod callback;
+mod complete;
+mod exchange;
+mod failure;
+mod plan;
+mod progress;
 pub mod return_url;
+mod session;
+mod settle;
+mod told;
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub(super) use exchange::secrets;
+pub use failure::Failure;
+pub use plan::{Plan, Wish};
+pub use session::{NewLink, Order};
+pub use told::{Begun, Choice, Ended, Outcome, Question, Stopped};
+
+/// How long a person may take at the provider, and an application to complete.
+pub const STATE_LIFE: Duration = Duration::from_secs(600);
 
 /// Who says that the person in the browser is the session's subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

@@ -1,0 +1,428 @@
+//! The process as a function: opened from a configuration, run on a listener until told to stop.
+//!
+//! No globals. Everything that goes on by itself is a tracked task; the end waits for it, and above all for every refresh
+//! that has been sent: an answer that is thrown away is a lost grant.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use evergrant_core::catalogue::Catalogue;
+use evergrant_core::id::{IntegrationName, NodeId};
+use evergrant_core::integration::StoredClientSecret;
+use evergrant_store::{
+    MasterKey, OpenError, OpenOptions, ProviderResolver, Retention, SharedEntropy, Store, SystemEntropy,
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::{SharedClock, SystemClock};
+use crate::config::{AuditReads, Config, ConfigError, Declared, MasterKeyError};
+use crate::http::{Shell, router, serve};
+use crate::metrics::Metrics;
+use crate::provider::{AddressPolicy, TlsSetup, Transport};
+use crate::service::access::Access;
+use crate::service::error::Refusal;
+use crate::service::integrations::NewClient;
+use crate::service::links::Links;
+use crate::service::refresh::{Refresher, Wiring};
+use crate::service::{Parts, Service, chain};
+
+/// How long the end waits for refreshes that have been sent: their answers come within 90 s, or never.
+const LAST_ANSWERS: Duration = Duration::from_secs(100);
+/// How often old rows are looked for.
+const CLEAN_UP_EVERY: Duration = Duration::from_secs(600);
+/// How often revocations and pending grants are looked at.
+const CHORES_EVERY: Duration = Duration::from_secs(20);
+/// A pending grant is somebody's who waits for it; after this the service goes on with it by itself.
+const PENDING_AGE: Duration = Duration::from_secs(60);
+
+/// Why the service does not start. Nothing has been changed then.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The master key cannot be had.
+    #[error(transparent)]
+    MasterKey(#[from] MasterKeyError),
+    /// The data folder cannot be made.
+    #[error("the data folder {folder} cannot be made: {why}. Set `data_dir` to a folder that the service may write", folder = folder.display())]
+    DataFolder {
+        /// The folder.
+        folder: std::path::PathBuf,
+        /// What the system said.
+        why: std::io::Error,
+    },
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The address is taken, or not this machine's.
+    #[error("cannot listen on {address}: {why}. {}", listen_remedy(why))]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        why: std::io::Error,
+    },
+    /// The address that people see is not safe.
+    #[error(
+        "{url} is plain http and not on loopback: browsers would send codes and cookies in the clear. Set `public_url` \
+         (EVERGRANT_PUBLIC_URL, --public-url) to the https address that people see"
+    )]
+    PublicUrl {
+        /// The address.
+        url: String,
+    },
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsSetup),
+    /// The catalogue that is part of the binary is wrong.
+    #[error("the catalogue in this binary is wrong: {what}")]
+    Catalogue {
+        /// What is wrong.
+        what: String,
+    },
+    /// A declared integration cannot be.
+    #[error("the integration `{name}` in the configuration: {why}")]
+    Declared {
+        /// Its name.
+        name: IntegrationName,
+        /// Why not.
+        why: String,
+    },
+    /// The bootstrap key cannot be.
+    #[error("{why}")]
+    BootstrapKey {
+        /// Why not.
+        why: String,
+    },
+    /// Something else of the start.
+    #[error("the service cannot start: {why}")]
+    Other {
+        /// What.
+        why: String,
+    },
+}
+
+impl StartError {
+    /// Whether another process works on the data folder: then it may be asked instead.
+    pub fn is_in_use(&self) -> bool {
+        matches!(self, StartError::Store(OpenError::InUse { .. }))
+    }
+}
+
+fn listen_remedy(why: &std::io::Error) -> &'static str {
+    match why.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            "Another program listens there, perhaps another Evergrant: stop it, or set another `listen` (EVERGRANT_LISTEN, --listen)"
+        }
+        std::io::ErrorKind::PermissionDenied => "Ports below 1024 need a privilege: set another `listen`",
+        _ => "Set another `listen` (EVERGRANT_LISTEN, --listen)",
+    }
+}
+
+/// Takes the configured address; port 0 becomes the port that was given.
+///
+/// # Errors
+/// [`StartError::Listen`].
+pub async fn bind(config: &mut Config) -> Result<TcpListener, StartError> {
+    let address = config.listen;
+    let failed = |why| StartError::Listen { address, why };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    config.listen = listener.local_addr().map_err(failed)?;
+    Ok(listener)
+}
+
+/// What a process brings along; tests and the simulator bring their own.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// The time.
+    pub clock: SharedClock,
+    /// Randomness.
+    pub entropy: SharedEntropy,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Surroundings { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) }
+    }
+}
+
+/// An installation that is open.
+#[derive(Debug)]
+pub struct App {
+    service: Service,
+    support_contact: Option<String>,
+    made_key_at: Option<String>,
+}
+
+impl App {
+    /// Opens the installation: master key, store, declared integrations. Sends nothing and serves nothing yet.
+    ///
+    /// # Errors
+    /// [`StartError`] says what stands in the way, where it is set, and what would be right.
+    pub async fn open(config: Config) -> Result<App, StartError> {
+        App::open_in(config, Surroundings::default()).await
+    }
+
+    /// As [`App::open`], in surroundings of the caller's own.
+    ///
+    /// # Errors
+    /// As [`App::open`].
+    pub async fn open_in(config: Config, around: Surroundings) -> Result<App, StartError> {
+        safe_public_url(&config)?;
+        let catalogue =
+            Arc::new(crate::catalogue::embedded().map_err(|error| StartError::Catalogue { what: error.to_string() })?);
+        let (store, made_key_at) = open_store(&config, &around, &catalogue).await?;
+        let opened = App::assemble(&config, &around, catalogue, store.clone()).await;
+        match opened {
+            Ok(service) => Ok(App { service, support_contact: config.support_contact, made_key_at }),
+            Err(error) => {
+                store.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn assemble(
+        config: &Config,
+        around: &Surroundings,
+        catalogue: Arc<Catalogue>,
+        store: Store,
+    ) -> Result<Service, StartError> {
+        let other = |error: &dyn std::error::Error| StartError::Other { why: chain(error) };
+        let addresses =
+            if config.allow_private_networks { AddressPolicy::PrivateAllowed } else { AddressPolicy::PublicOnly };
+        let transport = Transport::new(addresses, around.clock.clone())?;
+        let (metrics, tasks, stop) = (Arc::new(Metrics::new()), TaskTracker::new(), CancellationToken::new());
+        let refresher = Refresher::new(Wiring {
+            store: store.clone(),
+            transport: transport.clone(),
+            clock: around.clock.clone(),
+            entropy: around.entropy.clone(),
+            metrics: metrics.clone(),
+            tasks: tasks.clone(),
+            stop: stop.clone(),
+            base: config.policy(),
+        });
+        let link_key = store.derived_key("links").map_err(|error| other(&error))?;
+        let access = Access::new(store.clone(), around.clock.clone(), around.entropy.clone());
+        let service = Service::new(Parts {
+            access: access.map_err(|error| other(&error))?,
+            links: Links::new(link_key.as_ref(), config.public_url()),
+            catalogue,
+            refresher,
+            transport,
+            metrics,
+            tasks,
+            stop,
+            clock: around.clock.clone(),
+            entropy: around.entropy.clone(),
+            base: config.policy(),
+            public_url: config.public_url(),
+            key_environment: config.key_environment.clone(),
+            allow_private_networks: config.allow_private_networks,
+            declared: config.integrations.iter().map(|one| one.name.clone()).collect(),
+            store,
+        });
+        settle_declarations(&service, config).await?;
+        Ok(service)
+    }
+
+    /// The use cases.
+    pub fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// Where a master key was made just now, if one was: whoever starts the service must be told, and that losing it loses
+    /// every token.
+    pub fn made_key_at(&self) -> Option<&str> {
+        self.made_key_at.as_deref()
+    }
+
+    /// A link that signs a browser in, once, within an hour: for whoever sits at the machine.
+    pub fn sign_in_url(&self) -> evergrant_core::secret::OneTime {
+        let token = self.service.access.sign_in_link();
+        evergrant_core::secret::OneTime::new(format!("{}/sign-in/{}", self.service.public_url, token.expose()))
+    }
+
+    fn shell(&self) -> Shell {
+        Shell::new(self.service.clone(), self.support_contact.clone())
+    }
+
+    /// The front door, for commands that work on the data folder directly: a request that carries a `Caller` among its
+    /// extensions is that caller's.
+    pub fn router(&self) -> axum::Router {
+        router(&self.shell())
+    }
+
+    /// Lets go of the data folder without having served: for commands that work on it directly.
+    pub async fn close(self) {
+        self.service.stop.cancel();
+        self.service.tasks.close();
+        self.service.tasks.wait().await;
+        self.service.store.close().await;
+    }
+}
+
+/// Serves until `shutdown`, then ends in order: readiness off, no new connections, answers under way, refreshes that have
+/// been sent, the journal.
+///
+/// # Errors
+/// [`StartError::Other`] when what was left by an earlier run cannot be put right.
+pub async fn run(app: App, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
+    let (service, shell) = (app.service.clone(), app.shell());
+    let began = service.refresher.recover(&service).await;
+    if let Err(error) = began {
+        service.store.close().await;
+        return Err(StartError::Other { why: error.to_string() });
+    }
+    let stop_serving = CancellationToken::new();
+    let background = TaskTracker::new();
+    background.spawn(chores(service.clone()));
+    background.spawn(clean_up(service.clone()));
+    background.spawn(crate::service::scheduler::run(service.refresher.clone(), service.stop.clone()));
+    let serving = serve(listener, router(&shell), service.clock.clone(), stop_serving.clone());
+    tokio::pin!(serving);
+    tokio::select! {
+        () = &mut serving => {}
+        () = shutdown => {}
+    }
+    tracing::info!("stopping: no new calls; refreshes that have been sent are waited for");
+    service.stop.cancel();
+    stop_serving.cancel();
+    serving.await;
+    background.close();
+    background.wait().await;
+    service.tasks.close();
+    tokio::select! {
+        () = service.tasks.wait() => {}
+        () = service.clock.sleep(LAST_ANSWERS) => {
+            tracing::error!(in_flight = service.refresher.in_flight(), "some refreshes had no answer when the service ended");
+        }
+    }
+    service.store.close().await;
+    Ok(())
+}
+
+fn safe_public_url(config: &Config) -> Result<(), StartError> {
+    let url = config.public_url();
+    let parsed = url::Url::parse(&url).ok();
+    let loopback = parsed.as_ref().is_some_and(crate::service::connect::return_url::is_loopback);
+    if url.starts_with("https:") || loopback { Ok(()) } else { Err(StartError::PublicUrl { url }) }
+}
+
+async fn open_store(
+    config: &Config,
+    around: &Surroundings,
+    catalogue: &Arc<Catalogue>,
+) -> Result<(Store, Option<String>), StartError> {
+    make_folder(&config.data_dir)?;
+    let found = config.master_key.load(&config.database, around.entropy.as_ref())?;
+    let made_at = found.made.then(|| found.place.clone());
+    let node = NodeId::make(around.clock.now(), around.entropy.id());
+    let key = MasterKey::new(found.key);
+    let catalogue = catalogue.clone();
+    let options = OpenOptions {
+        audit_reads: match config.audit_reads {
+            AuditReads::Off => evergrant_store::AuditReads::Off,
+            AuditReads::Batched => evergrant_store::AuditReads::Batched,
+            AuditReads::Strict => evergrant_store::AuditReads::Strict,
+        },
+        // What the catalogue says today counts, not what it said when the integration was made.
+        providers: Some(ProviderResolver::new(move |source| catalogue.resolve(source))),
+        ..OpenOptions::new(config.database.clone(), config.data_dir.clone(), key, node)
+    };
+    let (entropy, now) = (around.entropy.clone(), around.clock.now());
+    let opening = tokio::task::spawn_blocking(move || Store::open(&options, entropy, now)).await;
+    let store = opening.map_err(|error| StartError::Other { why: error.to_string() })??;
+    Ok((store, made_at))
+}
+
+fn make_folder(folder: &std::path::Path) -> Result<(), StartError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|why| StartError::DataFolder { folder: folder.to_owned(), why })
+}
+
+/// Brings declared integrations and the bootstrap key into being.
+async fn settle_declarations(service: &Service, config: &Config) -> Result<(), StartError> {
+    if let Some(secret) = &config.bootstrap_key {
+        let made = service.bootstrap_key(secret).await;
+        made.map_err(|refusal| StartError::BootstrapKey { why: refusal.to_string() })?;
+    }
+    for declared in &config.integrations {
+        let made = service.declare(client(declared)).await;
+        made.map_err(|refusal| StartError::Declared { name: declared.name.clone(), why: refusal.to_string() })?;
+    }
+    Ok(())
+}
+
+fn client(declared: &Declared) -> NewClient {
+    let secret = |one: &crate::config::DeclaredSecret| StoredClientSecret {
+        secret: one.secret.clone(),
+        expires_at: one.expires_at,
+    };
+    NewClient {
+        name: declared.name.clone(),
+        provider: declared.provider.0.clone(),
+        client_id: declared.client_id.clone(),
+        client_secrets: declared.client_secrets.iter().map(secret).collect(),
+        scopes: declared.scopes.clone(),
+        return_urls: declared.return_urls.clone(),
+        policy: declared.policy.clone(),
+        paused: declared.paused,
+        shared_accounts: declared.shared_accounts,
+    }
+}
+
+/// Revocations that could not be told at once, and grants whose account could not be looked up at once.
+async fn chores(service: Service) {
+    loop {
+        for done in [service.revoke_what_is_due().await, service.resume_pending(PENDING_AGE).await] {
+            report(done);
+        }
+        if !pause(&service, CHORES_EVERY).await {
+            return;
+        }
+    }
+}
+
+async fn clean_up(service: Service) {
+    loop {
+        let mut rows = 1;
+        while rows > 0 && !service.stop.is_cancelled() {
+            rows = match service.store.clean_up(Retention::default(), service.now()).await {
+                Ok(rows) => rows,
+                Err(error) => {
+                    report(Err(error.into()));
+                    0
+                }
+            };
+        }
+        if !pause(&service, CLEAN_UP_EVERY).await {
+            return;
+        }
+    }
+}
+
+fn report(done: Result<(), Refusal>) {
+    if let Err(refusal) = done {
+        tracing::warn!(%refusal, "a chore could not be done; it is tried again");
+    }
+}
+
+/// Waits; false when the service stops. In parts of at most 30 s, because machines are suspended.
+async fn pause(service: &Service, span: Duration) -> bool {
+    let end = service.now().plus(span);
+    while service.now() < end {
+        let part = end.until_from(service.now()).min(Duration::from_secs(30));
+        tokio::select! {
+            () = service.stop.cancelled() => return false,
+            () = service.clock.sleep(part) => {}
+        }
+    }
+    !service.stop.is_cancelled()
+}

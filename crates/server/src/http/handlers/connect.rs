@@ -1,0 +1,50 @@
+//! Connect sessions, as the application makes and completes them.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use evergrant_core::id::ConnectSessionId;
+use http::StatusCode;
+
+use super::{Answer, etag, show};
+use crate::http::dto::{Complete, ConnectSession, ConnectionView, NewConnectSession, OnTheWire, ProblemBody};
+use crate::http::openapi::tag;
+use crate::http::shell::Shell;
+use crate::http::strict::{self, InPath};
+use crate::service::access::Caller;
+
+/// Make a connect session
+///
+/// Send the browser to its `url`. With `connection_id` it is a reconnect; without a `subject` it signs a person in by account.
+#[utoipa::path(post, path = "/v1/connect-sessions", tag = tag::CONNECT, request_body = NewConnectSession,
+    responses((status = 201, description = "A link for one browser", body = ConnectSession), (status = 404, description = "No such integration or connection", body = ProblemBody),
+              (status = 422, description = "A field is not accepted", body = ProblemBody), (status = 424, description = "The integration is paused", body = ProblemBody)))]
+pub async fn create(
+    State(shell): State<Shell>,
+    caller: Caller,
+    strict::Json(new): strict::Json<NewConnectSession>,
+) -> Answer<impl IntoResponse> {
+    let session = shell.service().connect_session(&caller, show::wish(new)).await?;
+    let answer = ConnectSession { id: session.id, url: OnTheWire(session.url), expires_at: session.expires_at };
+    Ok((StatusCode::CREATED, Json(answer)))
+}
+
+/// Complete a connect session
+///
+/// The application says who is signed in in that browser; only now the code is exchanged. Repeated with the same handle
+/// and subject it answers the same connection; another subject is refused and the code is dropped.
+#[utoipa::path(post, path = "/v1/connect-sessions/{id}/complete", tag = tag::CONNECT, request_body = Complete, params(("id" = String, Path, description = "The session")),
+    responses((status = 201, description = "A new connection", body = ConnectionView), (status = 200, description = "The connection whose grant was replaced", body = ConnectionView),
+              (status = 403, description = "Another subject", body = ProblemBody), (status = 404, description = "No such session or handle, or too late", body = ProblemBody),
+              (status = 409, description = "The account belongs to another subject, or is another than the connection's", body = ProblemBody),
+              (status = 502, description = "The provider refused the code", body = ProblemBody), (status = 503, description = "Passing trouble: see `retry_after`", body = ProblemBody)))]
+pub async fn complete(
+    State(shell): State<Shell>,
+    caller: Caller,
+    InPath(id): InPath<ConnectSessionId>,
+    strict::Json(done): strict::Json<Complete>,
+) -> Answer<impl IntoResponse> {
+    let (seen, created) = shell.service().complete(&caller, &id, &done.handle.0, done.subject.as_ref()).await?;
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, etag(seen.connection.version), Json(show::connection(&seen))))
+}

@@ -1,0 +1,108 @@
+//! The browser flow: the page, on to the provider, and back.
+
+use axum::extract::{RawForm, RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use evergrant_core::id::IntegrationName;
+use evergrant_core::secret::OneTime;
+use http::header::{HeaderValue, LOCATION, SET_COOKIE};
+use http::{HeaderMap, StatusCode};
+
+use super::super::conventions::REQUEST_ID;
+use crate::http::connect_pages;
+use crate::http::cookies;
+use crate::http::openapi::tag;
+use crate::http::pages;
+use crate::http::shell::Shell;
+use crate::http::strict::InPath;
+use crate::service::connect::{Begun, Ended, STATE_LIFE};
+
+/// The page of a link
+///
+/// Names the application, the subject, the provider and what will happen. Consumes nothing: scanners and previews do no harm.
+#[utoipa::path(get, path = "/connect/{token}", tag = tag::CONNECT, params(("token" = String, Path, description = "The link's secret")),
+    responses((status = 200, description = "A page", body = String, content_type = "text/html"), (status = 404, description = "The link is not good any more; what to do", body = String, content_type = "text/html")))]
+pub async fn page(State(shell): State<Shell>, InPath(token): InPath<String>, headers: HeaderMap) -> Response {
+    let token = OneTime::new(token);
+    match shell.service().open_link(&token).await {
+        Ok(link) => pages::page(StatusCode::OK, &connect_pages::question(&link, &token)),
+        Err(trouble) => connect_pages::trouble(&trouble, &request_id(&headers)),
+    }
+}
+
+/// Continue or cancel
+///
+/// A plain form. Continue answers 303 to the provider; the link is spent only by success.
+#[utoipa::path(post, path = "/connect/{token}", tag = tag::CONNECT, params(("token" = String, Path, description = "The link's secret")),
+    request_body(content = String, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 303, description = "On to the provider, or back to the application"), (status = 404, description = "The link is not good any more; what to do", body = String, content_type = "text/html")))]
+pub async fn proceed(
+    State(shell): State<Shell>,
+    InPath(token): InPath<String>,
+    headers: HeaderMap,
+    RawForm(form): RawForm,
+) -> Response {
+    let token = OneTime::new(token);
+    let field = |name: &str| {
+        form_urlencoded::parse(&form).find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
+    };
+    let service = shell.service();
+    if field("action").as_deref() == Some("cancel") {
+        return match service.cancel_link(&token).await {
+            Ok(ended) => end(&ended, &headers),
+            Err(trouble) => connect_pages::trouble(&trouble, &request_id(&headers)),
+        };
+    }
+    let chosen = field("integration").and_then(|name| name.parse::<IntegrationName>().ok());
+    let browser = cookies::STATE.read(&headers, shell.is_https()).map(OneTime::new);
+    match service.begin(&token, chosen.as_ref(), browser).await {
+        Ok(Begun { location, browser }) => {
+            let mut answer = redirect(location.expose());
+            let cookie = cookies::STATE.set(browser.expose(), shell.is_https(), STATE_LIFE);
+            if let Some(cookie) = cookie {
+                answer.headers_mut().insert(SET_COOKIE, cookie);
+            }
+            answer
+        }
+        Err(trouble) => connect_pages::trouble(&trouble, &request_id(&headers)),
+    }
+}
+
+/// Back from the provider
+///
+/// Guarded by the one-time `state` and the browser's cookie. Arriving twice shows the first result and exchanges nothing.
+#[utoipa::path(get, path = "/oauth/callback/{integration}", tag = tag::CONNECT, params(("integration" = String, Path, description = "The integration")),
+    responses((status = 303, description = "Back to the application with `status` and more"), (status = 200, description = "What came of it", body = String, content_type = "text/html"),
+              (status = 400, description = "The state is missing, used, expired or another browser's", body = String, content_type = "text/html")))]
+pub async fn callback(
+    State(shell): State<Shell>,
+    InPath(integration): InPath<String>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let browser = cookies::STATE.read(&headers, shell.is_https()).map(OneTime::new);
+    let ended = shell.service().callback(&integration, query.as_deref().unwrap_or_default(), browser).await;
+    match ended {
+        Ok(ended) => end(&ended, &headers),
+        Err(trouble) => connect_pages::trouble(&trouble, &request_id(&headers)),
+    }
+}
+
+fn end(ended: &Ended, headers: &HeaderMap) -> Response {
+    match ended.return_to() {
+        Some(location) => redirect(location.expose()),
+        None => connect_pages::ended(ended, &request_id(headers)),
+    }
+}
+
+/// 303: the browser goes on by GET. The address holds a secret, and is never logged.
+fn redirect(location: &str) -> Response {
+    let Ok(mut location) = HeaderValue::from_str(location) else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    location.set_sensitive(true);
+    (StatusCode::SEE_OTHER, [(LOCATION, location)]).into_response()
+}
+
+fn request_id(headers: &HeaderMap) -> String {
+    headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,208 @@
+//! What the service counts: the names are part of the contract (`docs/api.md`, "Metrics").
+//!
+//! Labels are integrations and closed sets of words, never subjects, connections or what a caller sent: a label that
+//! anybody can fill would fill the memory of whoever collects.
+
+mod process;
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use evergrant_core::connection::UseOutcome;
+use evergrant_core::id::IntegrationName;
+use evergrant_core::notice::NoticeKind;
+use evergrant_core::outcome::Class;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+type Labels = Vec<(&'static str, String)>;
+type Count = Family<Labels, Counter>;
+type Level = Family<Labels, Gauge>;
+
+/// Everything that is counted.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    refreshes: Count,
+    refresh_durations: Family<Labels, Histogram, fn() -> Histogram>,
+    token_requests: Count,
+    connect_flows: Count,
+    notices: Count,
+    reports: Count,
+    store_writes: Count,
+    connections: Level,
+    expiring: Level,
+    breaker_open: Level,
+    refresh_lag: Gauge<f64, AtomicU64>,
+}
+
+/// What the latest look at the store and the kernel said; written into the levels before each scrape.
+#[derive(Clone, Debug, Default)]
+pub struct Levels {
+    /// Connections by integration and status.
+    pub connections: Vec<(IntegrationName, &'static str, u64)>,
+    /// Access tokens that end within so many seconds, by integration.
+    pub expiring: Vec<(IntegrationName, u64, u64)>,
+    /// Whether the breaker of an integration is open.
+    pub breakers: Vec<(IntegrationName, bool)>,
+    /// How late the oldest due refresh is.
+    pub refresh_lag: Duration,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Metrics::new()
+    }
+}
+
+impl Metrics {
+    /// Nothing counted yet.
+    pub fn new() -> Self {
+        let mut whole = Registry::default();
+        process::register(&mut whole);
+        let registry = whole.sub_registry_with_prefix("evergrant");
+        let durations: fn() -> Histogram = || Histogram::new([0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 90.0]);
+        let mut metrics = Metrics {
+            registry: Registry::default(),
+            refreshes: Count::default(),
+            refresh_durations: Family::new_with_constructor(durations),
+            token_requests: Count::default(),
+            connect_flows: Count::default(),
+            notices: Count::default(),
+            reports: Count::default(),
+            store_writes: Count::default(),
+            connections: Level::default(),
+            expiring: Level::default(),
+            breaker_open: Level::default(),
+            refresh_lag: Gauge::default(),
+        };
+        let m = &metrics;
+        registry.register("refresh", "Refreshes that ended, by outcome", m.refreshes.clone());
+        let what = "From the first byte of a refresh to its outcome";
+        registry.register("refresh_duration_seconds", what, m.refresh_durations.clone());
+        registry.register("token_requests", "Calls for a token, by what was answered", m.token_requests.clone());
+        registry.register("connections", "Connections by status", m.connections.clone());
+        registry.register("tokens_expiring", "Access tokens that end within so many seconds", m.expiring.clone());
+        registry.register("connect_flows", "Connect flows that ended, by result", m.connect_flows.clone());
+        registry.register("notices", "Notices by kind, channel and result", m.notices.clone());
+        let what = "How late the oldest due refresh is: the one number to alert on";
+        registry.register("refresh_lag_seconds", what, m.refresh_lag.clone());
+        registry.register("breaker_open", "Whether calls of an integration are held back", m.breaker_open.clone());
+        registry.register("reports", "What callers reported of a token's use", m.reports.clone());
+        registry.register("store_writes", "Transactions, by result", m.store_writes.clone());
+        metrics.registry = whole;
+        metrics
+    }
+
+    /// A refresh ended.
+    pub fn refreshed(&self, integration: &IntegrationName, outcome: Class, took: Duration) {
+        let name = integration.to_string();
+        self.refreshes.get_or_create(&vec![("integration", name.clone()), ("outcome", outcome.to_string())]).inc();
+        self.refresh_durations.get_or_create(&vec![("integration", name)]).observe(took.as_secs_f64());
+    }
+
+    /// A call for a token was answered: `ok`, or the problem's code.
+    pub fn token_requested(&self, integration: &IntegrationName, result: &'static str) {
+        let labels = vec![("integration", integration.to_string()), ("result", result.to_owned())];
+        self.token_requests.get_or_create(&labels).inc();
+    }
+
+    /// A connect flow ended: `connected`, `denied`, `cancelled`, or a problem's code.
+    pub fn connect_flow(&self, integration: &IntegrationName, result: &'static str) {
+        let labels = vec![("integration", integration.to_string()), ("result", result.to_owned())];
+        self.connect_flows.get_or_create(&labels).inc();
+    }
+
+    /// A notice was written or delivered.
+    pub fn notice(&self, kind: NoticeKind, channel: &'static str, result: &'static str) {
+        let kind = kind.as_str().to_owned();
+        let labels = vec![("kind", kind), ("channel", channel.to_owned()), ("result", result.to_owned())];
+        self.notices.get_or_create(&labels).inc();
+    }
+
+    /// A caller reported a use.
+    pub fn reported(&self, integration: &IntegrationName, outcome: UseOutcome) {
+        let outcome = match outcome {
+            UseOutcome::Ok => "ok",
+            UseOutcome::Unauthorized => "unauthorized",
+            UseOutcome::Forbidden => "forbidden",
+            UseOutcome::RateLimited => "rate_limited",
+            UseOutcome::Error => "error",
+        };
+        let labels = vec![("integration", integration.to_string()), ("outcome", outcome.to_owned())];
+        self.reports.get_or_create(&labels).inc();
+    }
+
+    /// A transaction was committed (`ok`) or not (`error`, `busy`, …).
+    pub fn store_wrote(&self, result: &'static str) {
+        self.store_writes.get_or_create(&vec![("result", result.to_owned())]).inc();
+    }
+
+    /// Sets the levels and writes everything in the text format of OpenMetrics.
+    pub fn text(&self, levels: &Levels) -> String {
+        self.connections.clear();
+        for (integration, status, count) in &levels.connections {
+            let labels = vec![("integration", integration.to_string()), ("status", (*status).to_owned())];
+            self.connections.get_or_create(&labels).set(i64::try_from(*count).unwrap_or(i64::MAX));
+        }
+        self.expiring.clear();
+        for (integration, within, count) in &levels.expiring {
+            let labels = vec![("integration", integration.to_string()), ("within", within.to_string())];
+            self.expiring.get_or_create(&labels).set(i64::try_from(*count).unwrap_or(i64::MAX));
+        }
+        self.breaker_open.clear();
+        for (integration, open) in &levels.breakers {
+            self.breaker_open.get_or_create(&vec![("integration", integration.to_string())]).set(i64::from(*open));
+        }
+        self.refresh_lag.set(levels.refresh_lag.as_secs_f64());
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_are_those_of_the_contract() {
+        let metrics = Metrics::new();
+        let strava: IntegrationName = "strava".parse().unwrap();
+        metrics.refreshed(&strava, Class::Success, Duration::from_millis(120));
+        metrics.token_requested(&strava, "ok");
+        metrics.connect_flow(&strava, "connected");
+        metrics.notice(NoticeKind::Disconnected, "in_app", "written");
+        metrics.reported(&strava, UseOutcome::Ok);
+        metrics.store_wrote("ok");
+        let levels = Levels {
+            connections: vec![(strava.clone(), "connected", 3)],
+            expiring: vec![(strava.clone(), 600, 1)],
+            breakers: vec![(strava, false)],
+            refresh_lag: Duration::from_millis(1500),
+        };
+        let text = metrics.text(&levels);
+        for line in [
+            "evergrant_refresh_total{integration=\"strava\",outcome=\"success\"} 1",
+            "evergrant_refresh_duration_seconds_count{integration=\"strava\"} 1",
+            "evergrant_token_requests_total{integration=\"strava\",result=\"ok\"} 1",
+            "evergrant_connections{integration=\"strava\",status=\"connected\"} 3",
+            "evergrant_tokens_expiring{integration=\"strava\",within=\"600\"} 1",
+            "evergrant_connect_flows_total{integration=\"strava\",result=\"connected\"} 1",
+            "evergrant_notices_total{kind=\"disconnected\",channel=\"in_app\",result=\"written\"} 1",
+            "evergrant_refresh_lag_seconds 1.5",
+            "evergrant_breaker_open{integration=\"strava\"} 0",
+            "evergrant_reports_total{integration=\"strava\",outcome=\"ok\"} 1",
+            "evergrant_store_writes_total{result=\"ok\"} 1",
+            "process_resident_memory_bytes ",
+            "process_cpu_seconds_total ",
+        ] {
+            assert!(text.lines().any(|found| found.starts_with(line)), "{line}\n{text}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! On to the provider: a one-time state, PKCE, and the integration's own redirect URI.
+
+use evergrant_core::authorize::{AuthorizationRequest, authorization_url};
+use evergrant_core::id::IntegrationName;
+use evergrant_core::secret::{CodeVerifier, OneTime, kind};
+use evergrant_store::connect::{Begun as StoreBegun, NewAuthorization};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::STATE_LIFE;
+use super::failure::Failure;
+use super::session::stopped;
+use super::told::{Begun, Stopped};
+use crate::service::Service;
+use crate::service::access::hash;
+use crate::service::connections::provider_name;
+use crate::service::error::Refusal;
+use crate::service::exposed::Exposed;
+
+/// What is kept with a state until the browser comes back; sealed.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Waiting {
+    pub verifier: Exposed<kind::Verifier>,
+    pub scopes: Vec<String>,
+}
+
+impl Service {
+    /// Begins at the provider. `browser` is what an earlier flow bound to this browser, if it did.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the link is not good any more, or the storage is away.
+    pub async fn begin(
+        &self,
+        token: &OneTime,
+        chosen: Option<&IntegrationName>,
+        browser: Option<OneTime>,
+    ) -> Result<Begun, Stopped> {
+        let link = self.link(token).await?;
+        let named = |name: &IntegrationName| link.integrations.iter().find(|one| one.name == *name);
+        let integration = match chosen {
+            Some(name) => named(name).ok_or(Failure::LinkGone)?,
+            None => link.integrations.first().ok_or(Failure::LinkGone)?,
+        };
+        let session = self.session_of(&link).await.map_err(stopped)?;
+        let browser = browser.filter(is_ours).unwrap_or_else(|| self.entropy.one_time());
+        let (state, verifier): (OneTime, CodeVerifier) = (self.entropy.one_time(), self.entropy.one_time());
+        let scopes = link.plan.scopes.clone().unwrap_or_else(|| integration.requested_scopes().to_vec());
+        let request = AuthorizationRequest {
+            provider: &integration.provider,
+            client_id: &integration.client_id,
+            redirect_uri: &self.callback_url(&integration.name),
+            state: &state,
+            verifier: &verifier,
+            scopes: &scopes,
+            login_hint: link.plan.email.as_deref(),
+            params: &link.plan.params,
+        };
+        let location = authorization_url(&request).map_err(|error| stopped(Refusal::internal(&error)))?;
+        let location = OneTime::new(String::from(location));
+        let waiting = Waiting { verifier: Exposed(verifier), scopes };
+        let payload = serde_json::to_vec(&waiting).map_err(|error| stopped(Refusal::internal(&error)))?;
+        let now = self.now();
+        let authorization = NewAuthorization {
+            state_hash: hash(&state),
+            session,
+            integration: integration.name.clone(),
+            cookie_hash: hash(&browser),
+            payload: Zeroizing::new(payload),
+            expires_at: now.plus(STATE_LIFE),
+        };
+        match self.store.begin_authorization(authorization, now).await.map_err(stopped)? {
+            StoreBegun::Begun => Ok(Begun { location, browser }),
+            StoreBegun::SessionOver => {
+                Err(Stopped { failure: Failure::LinkGone, provider: Some(provider_name(integration).to_owned()) })
+            }
+        }
+    }
+}
+
+/// Whether a cookie's value can be one that was made here: 256 bits in 43 characters.
+fn is_ours(value: &OneTime) -> bool {
+    let digit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    value.len() == 43 && value.expose().bytes().all(digit)
+}

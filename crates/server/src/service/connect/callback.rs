@@ -1,0 +1,206 @@
+//! Back from the provider.
+//!
+//! The state is taken once, by the browser that began and at the callback of its integration. A second arrival (reload,
+//! prefetch, double click) waits for the first and shows the same; it never exchanges again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use evergrant_core::authorize::{Callback, CallbackAnswer, ErrorKind, check_issuer, parse_callback};
+use evergrant_core::id::IntegrationName;
+use evergrant_core::integration::Integration;
+use evergrant_core::secret::{AuthorizationCode, CodeVerifier, OneTime, kind};
+use evergrant_core::time::{Timestamp, millis};
+use evergrant_store::connect::{Session, TakenNow, TakenState};
+use serde::{Deserialize, Serialize};
+
+use zeroize::Zeroizing;
+
+use super::begin::Waiting;
+use super::exchange::Exchange;
+use super::failure::Failure;
+use super::plan::Plan;
+use super::progress::{Context, StateResult};
+use super::session::{read_plan, stopped};
+use super::told::{Ended, Outcome, Stopped};
+use super::{Binding, STATE_LIFE, return_url};
+use crate::service::Service;
+use crate::service::access::hash;
+use crate::service::connections::provider_name;
+use crate::service::error::Refusal;
+use crate::service::exposed::Exposed;
+
+/// How long a second arrival waits for the first one's result.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it looks.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A code that waits for the application's word; sealed.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Parked {
+    pub code: Exposed<kind::Code>,
+    pub verifier: Exposed<kind::Verifier>,
+    pub context: Context,
+    #[serde(with = "millis")]
+    pub until: Timestamp,
+}
+
+impl Service {
+    /// What becomes of a browser that comes back.
+    ///
+    /// # Errors
+    /// [`Stopped`] where nothing is known of the one who began.
+    pub async fn callback(&self, integration: &str, query: &str, browser: Option<OneTime>) -> Result<Ended, Stopped> {
+        let callback = parse_callback(query).map_err(|_| Failure::StateGone)?;
+        let name: IntegrationName = integration.parse().map_err(|_| Failure::StateGone)?;
+        let (Some(state), Some(browser)) = (callback.state.clone(), browser) else {
+            return Err(Failure::StateGone.into());
+        };
+        let taken = self.take(&state, &browser, &name).await?;
+        let integration = self.store.integration(&name).ok_or(Failure::StateGone)?;
+        match taken {
+            TakenState::Foreign | TakenState::Unknown => Err(Failure::StateGone.into()),
+            TakenState::Before { session, result } => {
+                let session = self.store.session(&session).await.map_err(stopped)?.ok_or(Failure::StateGone)?;
+                let result = result.and_then(|text| serde_json::from_str(&text).ok()).ok_or(Failure::StateGone)?;
+                let outcome = self.shown_again(result, &state).map_err(stopped)?;
+                Ok(ended(outcome, &integration, &read_plan(&session)?))
+            }
+            TakenState::Now(taken) => self.arrived(taken, callback, state, integration).await,
+        }
+    }
+
+    /// Takes the state; a second arrival waits until the first has come to something.
+    async fn take(&self, state: &OneTime, browser: &OneTime, name: &IntegrationName) -> Result<TakenState, Stopped> {
+        let (state, browser) = (hash(state), hash(browser));
+        let deadline = self.now().plus(PATIENCE);
+        loop {
+            let taken = self.store.take_state(&state, &browser, name, self.now()).await.map_err(stopped)?;
+            let undecided = matches!(taken, TakenState::Before { result: None, .. });
+            if !undecided || self.now() >= deadline {
+                return Ok(taken);
+            }
+            self.clock.sleep(LOOK).await;
+        }
+    }
+
+    async fn arrived(
+        &self,
+        taken: TakenNow,
+        callback: Callback,
+        state: OneTime,
+        integration: Arc<Integration>,
+    ) -> Result<Ended, Stopped> {
+        let session = self.store.session(&taken.session).await.map_err(stopped)?.ok_or(Failure::StateGone)?;
+        let plan = read_plan(&session)?;
+        // On a task of the service's own: a browser that goes away must not lose what the provider gave.
+        let (service, at, plan_of, state_of) = (self.clone(), integration.clone(), plan.clone(), state.clone());
+        let work = self.tasks.spawn(async move {
+            let result = service.decide(taken, callback, &state_of, &at, plan_of, &session).await;
+            let text = serde_json::to_string(&result).unwrap_or_default();
+            if let Err(error) = service.store.set_state_result(&hash(&state_of), text).await {
+                tracing::warn!(%error, "what a callback came to could not be written down");
+            }
+            result
+        });
+        let result = work.await.map_err(|error| stopped(Refusal::internal(&error)))?;
+        let outcome = self.shown_again(result, &state).map_err(stopped)?;
+        Ok(ended(outcome, &integration, &plan))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one use of the store or of the flow, told in its own words")]
+    async fn decide(
+        &self,
+        taken: TakenNow,
+        callback: Callback,
+        state: &OneTime,
+        integration: &Arc<Integration>,
+        plan: Plan,
+        session: &Session,
+    ) -> StateResult {
+        let failed = |failure: Failure| {
+            self.metrics.connect_flow(&integration.name, failure.code());
+            StateResult::Failed { failure }
+        };
+        if check_issuer(&integration.provider, callback.iss.as_deref()).is_err() {
+            tracing::warn!(integration = %integration.name, "a callback came from another issuer than the one that was asked");
+            return failed(Failure::WrongIssuer);
+        }
+        let code = match &callback.answer {
+            CallbackAnswer::Code(code) => code.clone(),
+            CallbackAnswer::Error { kind: ErrorKind::Denied, .. } => {
+                self.metrics.connect_flow(&integration.name, "denied");
+                return StateResult::Denied;
+            }
+            CallbackAnswer::Error { kind: ErrorKind::Unavailable, .. } => return failed(Failure::ProviderUnavailable),
+            CallbackAnswer::Error { kind: ErrorKind::Refused, code } => {
+                tracing::warn!(integration = %integration.name, code, "the provider refused an authorization request");
+                return failed(Failure::RequestRefused);
+            }
+            CallbackAnswer::Nothing => return failed(Failure::NoCode),
+        };
+        let Ok(waiting) = serde_json::from_slice::<Waiting>(&taken.payload) else {
+            return failed(Failure::Internal);
+        };
+        let facts = callback.kept(&integration.provider);
+        let context = Context { integration: integration.name.clone(), scopes: waiting.scopes, callback: facts };
+        match plan.binding {
+            Binding::App => match self.park(session, code, waiting.verifier.0, context, state).await {
+                Ok(true) => StateResult::Pending,
+                Ok(false) => failed(Failure::LinkGone),
+                Err(refusal) => failed(stopped(refusal).failure),
+            },
+            Binding::Link => {
+                let verifier = waiting.verifier.0;
+                let session = session.id.clone();
+                let exchange = Exchange { session, plan, context, code, verifier, parked: None };
+                match self.exchange(exchange, integration).await {
+                    Ok((record, _)) => StateResult::Connected { connection: record.connection.id.clone() },
+                    Err(refusal) => StateResult::Failed { failure: stopped(refusal).failure },
+                }
+            }
+        }
+    }
+
+    /// Keeps the code until the application says who is signed in; false if the session is over.
+    async fn park(
+        &self,
+        session: &Session,
+        code: AuthorizationCode,
+        verifier: CodeVerifier,
+        context: Context,
+        state: &OneTime,
+    ) -> Result<bool, Refusal> {
+        let until = self.now().plus(STATE_LIFE);
+        let parked = Parked { code: Exposed(code), verifier: Exposed(verifier), context, until };
+        let payload = serde_json::to_vec(&parked).map_err(|error| Refusal::internal(&error))?;
+        let handle = hash(&self.handle(state)?);
+        Ok(self.store.park_code(&session.id, handle, Zeroizing::new(payload), until).await?)
+    }
+
+    /// The handle follows from the state, so that a second arrival shows the same one though nobody has kept it.
+    fn handle(&self, state: &OneTime) -> Result<OneTime, Refusal> {
+        let key = self.store.derived_key("connect handles")?;
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key.as_ref());
+        Ok(OneTime::new(URL_SAFE_NO_PAD.encode(hmac::sign(&key, state.expose().as_bytes()))))
+    }
+
+    fn shown_again(&self, result: StateResult, state: &OneTime) -> Result<Outcome, Refusal> {
+        Ok(match result {
+            StateResult::Pending => Outcome::Pending { handle: self.handle(state)? },
+            StateResult::Connected { connection } => Outcome::Connected { connection },
+            StateResult::Denied => Outcome::Denied,
+            StateResult::Failed { failure } => Outcome::Failed(failure),
+        })
+    }
+}
+
+fn ended(outcome: Outcome, integration: &Integration, plan: &Plan) -> Ended {
+    // A wrong issuer is somebody's attack: the browser stays here instead of carrying it on.
+    let stays = matches!(outcome, Outcome::Failed(Failure::WrongIssuer));
+    let return_url = plan.return_url.as_deref().filter(|_| !stays).and_then(return_url::parse);
+    Ended { outcome, provider: provider_name(integration).to_owned(), return_url }
+}

@@ -1,0 +1,242 @@
+//! A pending grant comes home: whose is it, where does it go, and what becomes of it if it cannot go anywhere.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use evergrant_core::account;
+use evergrant_core::connection::Account;
+use evergrant_core::id::SubjectId;
+use evergrant_core::integration::Integration;
+use evergrant_core::time::Timestamp;
+use evergrant_core::token_request;
+use evergrant_store::connect::{PendingGrant, SessionState};
+use evergrant_store::{NewAudit, Placed, Target, TokenRecord};
+
+use super::exchange::Brought;
+use super::failure::Failure;
+use super::plan::Plan;
+use super::progress::Progress;
+use super::session::read_plan;
+use crate::provider::{Limits, SendError};
+use crate::service::Service;
+use crate::service::connections::provider_name;
+use crate::service::error::Refusal;
+use crate::service::place::{Arrival, Origin, placed};
+
+/// What the account look-up may take while a person waits.
+const LIMITS: Limits = Limits { connect: Duration::from_secs(10), answer: Duration::from_secs(20), body: 256 * 1024 };
+/// How long a pending grant whose account cannot be looked up is kept: by then the person has long begun anew.
+const PATIENCE: Duration = Duration::from_secs(24 * 3600);
+
+impl Service {
+    /// Looks the account up and puts a pending grant where it belongs: the connection, and whether it is new. What cannot
+    /// go anywhere is discarded and revoked; what only cannot be looked up just now stays pending.
+    pub(super) async fn settle(
+        &self,
+        pending: &PendingGrant,
+        plan: &Plan,
+        integration: &Arc<Integration>,
+    ) -> Result<(Arc<TokenRecord>, bool), Refusal> {
+        let brought: Brought =
+            serde_json::from_str(&pending.document).map_err(|_| Refusal::internal(&"an unreadable pending grant"))?;
+        let account = match brought.account.clone() {
+            Some(account) => Some(account),
+            None => match self.account_of(pending, integration).await {
+                Ok(account) => account,
+                Err(NoAccount::NotNow(refusal)) => return Err(refusal),
+                Err(NoAccount::Never(refusal)) => {
+                    self.discard(pending, Failure::AccountUnknown, integration).await;
+                    return Err(refusal);
+                }
+            },
+        };
+        let subject = self.subject_for(plan, account.as_ref(), integration).await?;
+        let placed_at = self.promote(pending, plan, brought, account, subject, integration).await?;
+        match placed_at {
+            Placed::NotPending => self.settled_by_another(pending).await,
+            Placed::Created(_) | Placed::Replaced(_) => {
+                self.refresher.nudge();
+                placed(placed_at, integration)
+            }
+            _ => {
+                let refusal = placed(placed_at, integration).err().unwrap_or(Refusal::not_found("connection"));
+                self.discard(pending, Failure::from(&refusal), integration).await;
+                Err(refusal)
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one use of the store or of the flow, told in its own words")]
+    async fn promote(
+        &self,
+        pending: &PendingGrant,
+        plan: &Plan,
+        brought: Brought,
+        account: Option<Account>,
+        subject: SubjectId,
+        integration: &Arc<Integration>,
+    ) -> Result<Placed, Refusal> {
+        let now = self.now();
+        let audit = NewAudit::new("subject", "connection.connected", "");
+        let arrival = Arrival {
+            origin: Origin::Connect,
+            subject,
+            account,
+            target: plan.connection.clone().map_or(Target::Key, Target::Connection),
+            grant: (*pending.grant).clone(),
+            facts: brought.facts,
+            requested_scopes: Some(brought.scopes),
+            metadata: None,
+            provider_data: Some(brought.provider_data).filter(|data| !data.is_empty()),
+            attempt: Some(pending.attempt.clone()),
+            audit: Some(audit.with("session", pending.session.as_str())),
+        };
+        let (new, decide) = self.placing(integration, arrival, now);
+        let result = |record: &Arc<TokenRecord>| {
+            let created = record.connection.life.generation() == 1;
+            Progress::Connected { connection: record.connection.id.clone(), created }.text()
+        };
+        Ok(self.store.promote(&pending.session, &pending.attempt, new, decide, result, now).await?)
+    }
+
+    /// Somebody else has promoted or discarded it in the meantime: what came of that.
+    async fn settled_by_another(&self, pending: &PendingGrant) -> Result<(Arc<TokenRecord>, bool), Refusal> {
+        let session = self.store.session(&pending.session).await?.ok_or(Refusal::not_found("connect session"))?;
+        match Progress::read(session.result.as_deref()) {
+            Some(Progress::Connected { connection, .. }) => {
+                let record = self.store.token_record(&connection, true).await?;
+                Ok((record.ok_or(Refusal::not_found("connection"))?, false))
+            }
+            _ => Err(Refusal::not_found("handle; what it brought was discarded. Let the person begin anew")),
+        }
+    }
+
+    /// Whose connection it becomes: the session's subject, else the account's known one, else a new one.
+    async fn subject_for(
+        &self,
+        plan: &Plan,
+        account: Option<&Account>,
+        integration: &Integration,
+    ) -> Result<SubjectId, Refusal> {
+        if let Some(subject) = &plan.subject {
+            return Ok(subject.clone());
+        }
+        let Some(account) = account else {
+            return Err(Refusal::internal(&"a sign-in by account without an account"));
+        };
+        if let Some(known) = self.store.subject_of_account(&integration.name, account).await? {
+            return Ok(known);
+        }
+        let made = evergrant_core::id::ConnectionId::make(self.now(), self.entropy.id());
+        let made = made.as_str().replacen("con_", "sub_", 1);
+        made.parse().map_err(|_| Refusal::internal(&"a subject that is none"))
+    }
+
+    /// Asks the provider whose grant it is, with the token that is durable by now.
+    async fn account_of(
+        &self,
+        pending: &PendingGrant,
+        integration: &Integration,
+    ) -> Result<Option<Account>, NoAccount> {
+        let provider = &integration.provider;
+        if provider.account_id_pointer.is_empty() {
+            return Ok(None);
+        }
+        let never = || NoAccount::Never(unknown(integration));
+        let token = pending.grant.access_token.as_ref().ok_or_else(never)?;
+        let request = token_request::userinfo(provider, &integration.client_id, token).ok_or_else(never)?;
+        let answer = match self.transport.call(request, LIMITS).await {
+            Ok(answer) => answer,
+            Err(SendError::Unsent | SendError::Lost { .. }) => return Err(NoAccount::NotNow(not_now(integration))),
+        };
+        match answer.status {
+            408 | 429 | 500..=599 => Err(NoAccount::NotNow(not_now(integration))),
+            200..=299 => {
+                let hint = account::from_userinfo(provider, &answer.body).ok_or_else(never)?;
+                Ok(Some(Account { id: hint.id, name: hint.name, kind: None }))
+            }
+            _ => Err(never()),
+        }
+    }
+
+    /// Gives a pending grant up; the provider is told, unless that would end other connections of the account.
+    async fn discard(&self, pending: &PendingGrant, failure: Failure, integration: &Integration) {
+        let provider = &integration.provider;
+        let revoke = !provider.revoke_url.is_empty() && !provider.revoke_ends_all;
+        let result = Some(Progress::Failed { failure }.text());
+        let discarded =
+            self.store.discard_pending(&pending.session, &integration.name, revoke, result, self.now()).await;
+        match discarded {
+            Ok(Some(gone)) => {
+                if let Some(outbox) = gone.revocation {
+                    let told = self.tell_now(outbox, &gone.grant, integration).await;
+                    tracing::info!(session = %pending.session, revocation = told.as_str(), "a grant that fits nowhere was discarded");
+                }
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "a pending grant could not be discarded; it is looked at again"),
+        }
+    }
+
+    /// Goes on with the grants that are still pending: at the start, and now and then. What nobody can look up for a day is
+    /// discarded.
+    ///
+    /// # Errors
+    /// [`Refusal::StorageUnavailable`].
+    pub async fn resume_pending(&self, older_than: Duration) -> Result<(), Refusal> {
+        let now = self.now();
+        for pending in self.store.pending_grants().await? {
+            if now.since(pending.at) < older_than {
+                continue;
+            }
+            if let Err(refusal) = self.resume(&pending, now).await {
+                tracing::debug!(session = %pending.session, %refusal, "a pending grant stays pending");
+            }
+        }
+        Ok(())
+    }
+
+    async fn resume(&self, pending: &PendingGrant, now: Timestamp) -> Result<(), Refusal> {
+        let session = self.store.session(&pending.session).await?.ok_or(Refusal::not_found("connect session"))?;
+        let Some(Progress::Exchanging(context)) = Progress::read(session.result.as_deref()) else { return Ok(()) };
+        let Some(integration) = self.store.integration(&context.integration) else { return Ok(()) };
+        if now.since(pending.at) > PATIENCE {
+            self.discard(pending, Failure::AccountUnknown, &integration).await;
+            return Ok(());
+        }
+        let plan = read_plan(&session).map_err(|_| Refusal::internal(&"an unreadable connect session"))?;
+        debug_assert!(session.state == SessionState::Open, "a spent session has nothing pending");
+        self.settle(pending, &plan, &integration).await.map(drop)
+    }
+}
+
+/// Why the account is not known.
+enum NoAccount {
+    /// Ask again later.
+    NotNow(Refusal),
+    /// The provider will not tell.
+    Never(Refusal),
+}
+
+fn not_now(integration: &Integration) -> Refusal {
+    let provider = provider_name(integration);
+    Refusal::ProviderUnavailable {
+        class: None,
+        detail: format!(
+            "{provider} has given a grant, but does not tell just now whose it is. The grant is kept; complete again in a moment."
+        ),
+        retry_after: Duration::from_secs(10),
+    }
+}
+
+fn unknown(integration: &Integration) -> Refusal {
+    let provider = provider_name(integration);
+    Refusal::ProviderError {
+        class: evergrant_core::outcome::Class::Malformed,
+        detail: format!(
+            "{provider} did not say whose grant it is (account_id_pointer, userinfo_url), so it was given back. Nothing was \
+             connected."
+        ),
+        retry_after: None,
+    }
+}

@@ -1,0 +1,131 @@
+//! Grants that were obtained elsewhere, taken over.
+
+use evergrant_core::connection::Account;
+use evergrant_core::grant::{Grant, GrantFacts};
+use evergrant_core::id::{AccountId, IntegrationName, SubjectId};
+use evergrant_core::integration::Integration;
+use evergrant_core::lifetime::Expiry;
+use evergrant_core::provider::CredentialKind;
+use evergrant_core::secret::{AccessToken, RefreshToken};
+use evergrant_core::time::Timestamp;
+use evergrant_store::Target;
+use serde_json::{Map, Value};
+
+use super::Service;
+use super::access::Caller;
+use super::audit::line;
+use super::connections::Seen;
+use super::error::Refusal;
+use super::place::{Arrival, Origin, placed};
+use super::tokens_like::cannot_be_a_token;
+
+/// The longest metadata of a connection, in bytes of JSON.
+pub const METADATA_LIMIT: usize = 16 * 1024;
+
+/// A grant to take over.
+#[derive(Clone, Debug)]
+pub struct Import {
+    /// The integration.
+    pub integration: IntegrationName,
+    /// Whose it is.
+    pub subject: SubjectId,
+    /// The person's identity at the provider.
+    pub account_id: Option<AccountId>,
+    /// The access token.
+    pub access_token: AccessToken,
+    /// The refresh token.
+    pub refresh_token: Option<RefreshToken>,
+    /// When the access token ends.
+    pub expires_at: Option<Timestamp>,
+    /// The scopes that were granted; none: those of the integration.
+    pub scopes: Option<Vec<String>>,
+    /// Free data.
+    pub metadata: Map<String, Value>,
+}
+
+impl Service {
+    /// Takes over a grant: onto the connection of its account (or subject, where the provider has no account id), else
+    /// onto a new one. Says whether it is new.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] naming the field, `AccountTaken`, [`Refusal::NotFound`].
+    pub async fn import(&self, caller: &Caller, import: Import) -> Result<(Seen, bool), Refusal> {
+        let integration = self.seen_integration(&caller.scope, &import.integration)?;
+        check(&import)?;
+        let now = self.now();
+        let facts = self.facts(&import, &integration, now);
+        let Import { subject, account_id, access_token, refresh_token, metadata, .. } = import;
+        let arrival = Arrival {
+            origin: Origin::Import,
+            subject,
+            account: account_id.map(|id| Account { id, name: None, kind: None }),
+            target: Target::Key,
+            grant: Grant { access_token: Some(access_token), refresh_token, token_type: "Bearer".to_owned() },
+            facts,
+            requested_scopes: Some(integration.requested_scopes().to_vec()),
+            metadata: Some(metadata).filter(|metadata| !metadata.is_empty()),
+            provider_data: None,
+            attempt: None,
+            audit: Some(line(caller, "connection.imported", "").with("integration", integration.name.as_str())),
+        };
+        let (new, decide) = self.placing(&integration, arrival, now);
+        let (record, created) = placed(self.store.create_or_replace(new, decide, now).await?, &integration)?;
+        self.refresher.nudge();
+        Ok((self.see(record.connection.clone(), integration), created))
+    }
+
+    fn facts(&self, import: &Import, integration: &Integration, now: Timestamp) -> GrantFacts {
+        let provider = &integration.provider;
+        let endless = provider.kind == CredentialKind::Static || provider.access_never_expires;
+        let expiry = match import.expires_at {
+            Some(at) => Expiry::At { at },
+            None if endless => Expiry::Never,
+            None => Expiry::Unknown,
+        };
+        GrantFacts {
+            generation: 0,
+            issued_at: now,
+            expiry,
+            // It is known when it ends, not when it began.
+            lifetime_millis: None,
+            token_id: self.store.fingerprint(import.access_token.expose()),
+            has_access_token: true,
+            has_refresh_token: import.refresh_token.is_some(),
+            refresh_expires_at: None,
+            scopes: import.scopes.clone().unwrap_or_else(|| integration.requested_scopes().to_vec()),
+            oddities: Vec::new(),
+        }
+    }
+}
+
+fn check(import: &Import) -> Result<(), Refusal> {
+    if let Some(expected) = cannot_be_a_token(import.access_token.expose()) {
+        return Err(Refusal::invalid("access_token", expected));
+    }
+    let refresh_token = import.refresh_token.as_ref();
+    if let Some(expected) = refresh_token.and_then(|token| cannot_be_a_token(token.expose())) {
+        return Err(Refusal::invalid("refresh_token", expected));
+    }
+    if refresh_token.is_some_and(|token| token.expose() == import.access_token.expose()) {
+        return Err(Refusal::invalid("refresh_token", "expected another text than the access token"));
+    }
+    if import.account_id.as_ref().is_some_and(|id| id.as_str() == import.access_token.expose()) {
+        return Err(Refusal::invalid("access_token", "expected a token; this is the account's id"));
+    }
+    if import.scopes.as_ref().is_some_and(|scopes| scopes.len() > 512 || scopes.iter().any(|scope| scope.len() > 512)) {
+        return Err(Refusal::invalid("scopes", "expected at most 512 scopes of at most 512 bytes"));
+    }
+    metadata(&import.metadata)
+}
+
+/// Refuses free data that is more than a little.
+///
+/// # Errors
+/// [`Refusal::Invalid`].
+pub fn metadata(metadata: &Map<String, Value>) -> Result<(), Refusal> {
+    let length = serde_json::to_string(metadata).map_or(usize::MAX, |text| text.len());
+    if length > METADATA_LIMIT {
+        return Err(Refusal::invalid("metadata", format!("expected at most {METADATA_LIMIT} bytes of JSON")));
+    }
+    Ok(())
+}

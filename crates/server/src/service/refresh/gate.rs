@@ -1,0 +1,242 @@
+//! What each integration allows: concurrency, rate, pauses, circuit breaker, retry budget and the mass-verdict brake.
+//!
+//! Kept in this process alone: every node protects the provider from itself. The lock is held for arithmetic only.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use evergrant_core::circuit::{Admission, Breaker, MassVerdicts, RetryBudget};
+use evergrant_core::id::{ConnectionId, IntegrationName};
+use evergrant_core::outcome::Class;
+use evergrant_core::policy::Policy;
+use evergrant_core::time::Timestamp;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// A pause by rate limit that only one connection has seen lasts at most this long for the others.
+const UNCONFIRMED_PAUSE: Duration = Duration::from_secs(15 * 60);
+
+/// The gates of all integrations.
+#[derive(Debug, Default)]
+pub struct Gates {
+    by_name: Mutex<HashMap<IntegrationName, Arc<Gate>>>,
+}
+
+impl Gates {
+    /// The gate of an integration; made at its first use with the concurrency of its policy.
+    pub fn of(&self, name: &IntegrationName, policy: &Policy) -> Arc<Gate> {
+        let mut gates = lock(&self.by_name);
+        let gate = gates.entry(name.clone()).or_insert_with(|| Arc::new(Gate::new(policy.concurrency)));
+        if gate.concurrency != policy.concurrency {
+            *gate = Arc::new(Gate::new(policy.concurrency));
+        }
+        gate.clone()
+    }
+
+    /// The gate of an integration that has been used.
+    pub fn known(&self, name: &IntegrationName) -> Option<Arc<Gate>> {
+        lock(&self.by_name).get(name).cloned()
+    }
+
+    /// Integrations of which nothing may be sent in the background at `now`: paused, open, or with a full queue.
+    pub fn blocked(&self, now: Timestamp) -> Vec<IntegrationName> {
+        let gates = lock(&self.by_name);
+        gates.iter().filter(|(_, gate)| gate.blocks_background(now)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// When the first of the blocked integrations may be looked at again.
+    pub fn next_opening(&self, now: Timestamp) -> Option<Timestamp> {
+        let gates = lock(&self.by_name);
+        gates.values().filter_map(|gate| gate.opens_at(now)).min()
+    }
+}
+
+/// Who wants to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// A caller waits: a quarter of the slots is reserved for these.
+    Waiting,
+    /// Nobody waits.
+    Background,
+}
+
+/// A place among the calls of an integration that are under way.
+#[derive(Debug)]
+pub struct Slot {
+    _total: OwnedSemaphorePermit,
+    _background: Option<OwnedSemaphorePermit>,
+}
+
+/// One integration's gate.
+#[derive(Debug)]
+pub struct Gate {
+    concurrency: u32,
+    total: Arc<Semaphore>,
+    background: Arc<Semaphore>,
+    state: Mutex<GateState>,
+}
+
+#[derive(Debug, Default)]
+struct GateState {
+    breaker: Breaker,
+    budget: RetryBudget,
+    verdicts: MassVerdicts,
+    pause: Option<Pause>,
+    next_slot: Option<Timestamp>,
+    last_success: Vec<(ConnectionId, Timestamp)>,
+}
+
+#[derive(Clone, Debug)]
+struct Pause {
+    until: Timestamp,
+    by: ConnectionId,
+}
+
+/// Why nothing may be sent now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// The provider limits the integration's rate.
+    RateLimited(Timestamp),
+    /// The circuit breaker is open.
+    BreakerOpen(Timestamp),
+}
+
+impl Closed {
+    /// When to look again.
+    pub fn until(self) -> Timestamp {
+        match self {
+            Closed::RateLimited(until) | Closed::BreakerOpen(until) => until,
+        }
+    }
+}
+
+impl Gate {
+    fn new(concurrency: u32) -> Self {
+        let total = concurrency.max(1) as usize;
+        let background = (total - total / 4).max(1);
+        Gate {
+            concurrency,
+            total: Arc::new(Semaphore::new(total)),
+            background: Arc::new(Semaphore::new(background)),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Waits for a place; none when the service is shutting down.
+    pub async fn slot(&self, urgency: Urgency) -> Option<Slot> {
+        let background = match urgency {
+            Urgency::Waiting => None,
+            Urgency::Background => Some(self.background.clone().acquire_owned().await.ok()?),
+        };
+        let total = self.total.clone().acquire_owned().await.ok()?;
+        Some(Slot { _total: total, _background: background })
+    }
+
+    /// Whether something may be sent now; [`Admission::Probe`] asks for a bare connection first.
+    ///
+    /// # Errors
+    /// [`Closed`] says why not, and until when.
+    pub fn admit(&self, policy: &Policy, now: Timestamp) -> Result<Admission, Closed> {
+        let mut state = lock(&self.state);
+        if let Some(pause) = state.pause.as_ref().filter(|pause| pause.until > now) {
+            return Err(Closed::RateLimited(pause.until));
+        }
+        match state.breaker.admit(policy, now) {
+            Admission::Wait(until) => Err(Closed::BreakerOpen(until)),
+            admission => Ok(admission),
+        }
+    }
+
+    /// Whether the breaker is open or half open.
+    pub fn breaker_open(&self) -> bool {
+        lock(&self.state).breaker.is_open()
+    }
+
+    /// A probe connected or did not.
+    pub fn probed(&self, connected: bool) {
+        lock(&self.state).breaker.probed(connected);
+    }
+
+    /// How long to wait for the next place in the provider's rate; takes it.
+    pub fn take_rate(&self, per_minute: Option<u32>, now: Timestamp) -> Duration {
+        let Some(per_minute) = per_minute.filter(|rate| *rate > 0) else { return Duration::ZERO };
+        let mut state = lock(&self.state);
+        let at = state.next_slot.map_or(now, |next| next.max(now));
+        state.next_slot = Some(at.plus(Duration::from_secs(60) / per_minute));
+        at.since(now)
+    }
+
+    /// Takes one retry out of the budget.
+    pub fn take_retry(&self) -> bool {
+        lock(&self.state).budget.take()
+    }
+
+    /// A first try goes out.
+    pub fn first_try(&self) {
+        lock(&self.state).budget.first_try();
+    }
+
+    /// A call ended: moves the breaker, the pause and the memory of successes.
+    pub fn ended(
+        &self,
+        connection: &ConnectionId,
+        class: Class,
+        retry_after: Option<Duration>,
+        policy: &Policy,
+        now: Timestamp,
+    ) {
+        let mut state = lock(&self.state);
+        state.breaker.ended(connection, class, policy, now);
+        match class {
+            Class::Success => {
+                state.pause = None;
+                state.last_success.retain(|(id, _)| id != connection);
+                state.last_success.push((connection.clone(), now));
+                let surplus = state.last_success.len().saturating_sub(2);
+                state.last_success.drain(..surplus);
+            }
+            Class::RateLimited => {
+                let asked = retry_after.unwrap_or(policy.rate_limit_wait);
+                let confirmed = state.pause.as_ref().is_some_and(|pause| pause.by != *connection);
+                let span = if confirmed { asked } else { asked.min(UNCONFIRMED_PAUSE) };
+                state.pause = Some(Pause { until: now.plus(span), by: connection.clone() });
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether another connection has succeeded since `since`.
+    pub fn others_succeeded(&self, connection: &ConnectionId, since: Timestamp) -> bool {
+        lock(&self.state).last_success.iter().any(|(id, at)| id != connection && *at >= since)
+    }
+
+    /// Notes a refusal; true when this one pulls the mass-verdict brake.
+    pub fn refused(&self, connection: &ConnectionId, connections: u64, policy: &Policy, now: Timestamp) -> bool {
+        lock(&self.state).verdicts.refused(connection, connections, policy, now)
+    }
+
+    /// Whether verdicts are suspended, and since when.
+    pub fn brake_pulled_at(&self) -> Option<Timestamp> {
+        lock(&self.state).verdicts.pulled_at()
+    }
+
+    /// Lets the brake go.
+    pub fn release_brake(&self) {
+        lock(&self.state).verdicts.release();
+    }
+
+    fn blocks_background(&self, now: Timestamp) -> bool {
+        self.background.available_permits() == 0 || self.opens_at(now).is_some()
+    }
+
+    fn opens_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let state = lock(&self.state);
+        let pause = state.pause.as_ref().map(|pause| pause.until).filter(|until| *until > now);
+        pause.or_else(|| state.breaker.waits_until(now))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic while the lock was held leaves numbers that are at worst a little old.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,257 @@
+//! The refresh kernel: one path for on demand, background, start-up, bulk and forced refresh.
+//!
+//! Whatever the number of callers, one refresh of one connection runs at a time; the others wait for its outcome up to
+//! their own deadline and share it. The kernel calls providers and the store; what outcomes mean is the core's.
+
+mod ask;
+mod flight;
+mod gate;
+mod land;
+mod order;
+mod recover;
+
+pub use ask::{HandOut, TokenAsk, TokenRefusal};
+pub use order::{ForceRefusal, Forced, PassOutcome, ReportResult, SweepReport};
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use evergrant_core::id::{AttemptId, ConnectionId, IntegrationName};
+use evergrant_core::outcome::{Failure, Outcome};
+use evergrant_core::policy::Policy;
+use evergrant_core::provider::Provider;
+use evergrant_core::schedule::MinTtl;
+use evergrant_core::time::Timestamp;
+use evergrant_core::token_answer::{self, AnswerParts, Purpose};
+use evergrant_store::{SharedEntropy, Store, TokenRecord};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::SharedClock;
+use crate::metrics::Metrics;
+use crate::provider::{Answer, Transport};
+use gate::{Closed, Gates};
+
+/// Why a refresh is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trigger {
+    /// A caller needs a token with so much life left.
+    Demand(MinTtl),
+    /// It is due.
+    Background,
+    /// Somebody said so.
+    Force,
+}
+
+/// How a flight ended.
+#[derive(Clone, Debug)]
+pub(crate) enum Landing {
+    /// A new grant is stored.
+    Refreshed(Arc<TokenRecord>),
+    /// A newer grant had come by another way.
+    Overtaken(Arc<TokenRecord>),
+    /// It was sent and brought no grant.
+    Ended {
+        /// The connection as it is now.
+        record: Arc<TokenRecord>,
+        /// How it ended.
+        failure: Box<Failure>,
+    },
+    /// Nothing was sent.
+    NotSent(NotSent),
+}
+
+/// Why nothing was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotSent {
+    /// There is no such connection, or it was ended.
+    Gone,
+    /// It was not due any more.
+    NotDue,
+    /// Not before this instant.
+    NotBefore {
+        /// The provider's word, or an undecided sending.
+        until: Timestamp,
+    },
+    /// Nothing renews it.
+    NoRefreshToken,
+    /// The operator has paused the integration.
+    Paused,
+    /// The provider refuses our client.
+    Misconfigured,
+    /// Rate limit or open breaker.
+    Closed(Closed),
+    /// Another node has it.
+    Elsewhere {
+        /// Until when at most.
+        until: Timestamp,
+    },
+    /// The grant or the lease changed under it.
+    Changed,
+    /// There is no place to land.
+    Storage,
+}
+
+impl NotSent {
+    /// When to look again, where that is known.
+    pub(crate) fn until(self) -> Option<Timestamp> {
+        match self {
+            NotSent::NotBefore { until } | NotSent::Elsewhere { until } => Some(until),
+            NotSent::Closed(closed) => Some(closed.until()),
+            _ => None,
+        }
+    }
+}
+
+/// The kernel. Cheap to clone.
+#[derive(Clone)]
+pub struct Refresher(Arc<Inner>);
+
+pub(crate) struct Inner {
+    store: Store,
+    transport: Transport,
+    clock: SharedClock,
+    entropy: SharedEntropy,
+    metrics: Arc<Metrics>,
+    base: Policy,
+    gates: Gates,
+    flights: Mutex<HashMap<ConnectionId, watch::Receiver<Option<Landing>>>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    nudge: Notify,
+}
+
+impl Inner {
+    fn attempt_id(&self) -> AttemptId {
+        AttemptId::make(self.clock.now(), self.entropy.id())
+    }
+
+    /// Spreads what belongs to one connection, always the same way: in 0..1.
+    fn jitter(&self, id: &ConnectionId) -> f64 {
+        let hash = crc32fast::hash(id.as_str().as_bytes());
+        f64::from(hash) / f64::from(u32::MAX)
+    }
+}
+
+/// What the kernel works with.
+pub struct Wiring {
+    /// What is kept.
+    pub store: Store,
+    /// The outlet to providers.
+    pub transport: Transport,
+    /// The time.
+    pub clock: SharedClock,
+    /// Randomness.
+    pub entropy: SharedEntropy,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Where refreshes run, whoever asked for them.
+    pub tasks: TaskTracker,
+    /// Cancelled when the service stops.
+    pub stop: CancellationToken,
+    /// The numbers in force where no provider and no integration changes them.
+    pub base: Policy,
+}
+
+impl std::fmt::Debug for Refresher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "<refresher with {} under way>", self.in_flight())
+    }
+}
+
+impl Refresher {
+    /// Puts it together.
+    pub fn new(wiring: Wiring) -> Self {
+        let Wiring { store, transport, clock, entropy, metrics, tasks, stop, base } = wiring;
+        let (gates, flights, nudge) = (Gates::default(), Mutex::default(), Notify::new());
+        Refresher(Arc::new(Inner {
+            store,
+            transport,
+            clock,
+            entropy,
+            metrics,
+            base,
+            gates,
+            flights,
+            tasks,
+            stop,
+            nudge,
+        }))
+    }
+
+    /// How many refreshes are under way.
+    pub fn in_flight(&self) -> usize {
+        self.0.flights.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether an integration's circuit breaker is open.
+    pub fn breaker_open(&self, integration: &IntegrationName) -> bool {
+        self.0.gates.known(integration).is_some_and(|gate| gate.breaker_open())
+    }
+
+    /// Something may be due earlier than was thought.
+    pub fn nudge(&self) {
+        self.0.nudge.notify_one();
+    }
+
+    /// Waits for a nudge.
+    pub(crate) async fn nudged(&self) {
+        self.0.nudge.notified().await;
+    }
+
+    pub(crate) fn clock(&self) -> &SharedClock {
+        &self.0.clock
+    }
+
+    /// Joins the flight that is under way, or starts one in a task of the service's own.
+    fn join(&self, id: &ConnectionId, trigger: Trigger) -> watch::Receiver<Option<Landing>> {
+        let mut flights = self.0.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = flights.get(id) {
+            return flight.clone();
+        }
+        let (told, landing) = watch::channel(None);
+        flights.insert(id.clone(), landing.clone());
+        let (inner, id) = (self.0.clone(), id.clone());
+        self.0.tasks.spawn(async move {
+            let landed = flight::fly(&inner, &id, trigger).await;
+            inner.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            told.send_replace(Some(landed));
+            inner.nudge.notify_one();
+        });
+        landing
+    }
+}
+
+/// What the provider's answer means, by the generic rules and those of its catalogue entry.
+pub(crate) fn classify(
+    provider: &Provider,
+    answer: &Answer,
+    sent_at: Timestamp,
+    purpose: Purpose,
+    known_secrets: &[&str],
+) -> Outcome {
+    token_answer::classify(provider, &parts(answer), sent_at, purpose, known_secrets)
+}
+
+/// What an answer means that broke off.
+fn classify_cut_off(
+    provider: &Provider,
+    answer: &Answer,
+    why: &str,
+    sent_at: Timestamp,
+    purpose: Purpose,
+    known_secrets: &[&str],
+) -> Outcome {
+    token_answer::classify_cut_off(provider, &parts(answer), why, sent_at, purpose, known_secrets)
+}
+
+fn parts(answer: &Answer) -> AnswerParts<'_> {
+    AnswerParts { status: answer.status, headers: &answer.headers, body: &answer.body }
+}
+
+/// The headers that a journalled answer needs to be read again.
+fn kept_headers(answer: &Answer) -> Vec<(String, String)> {
+    const KEPT: [&str; 4] = ["content-type", "retry-after", "www-authenticate", "dpop-nonce"];
+    answer.headers.iter().filter(|(name, _)| KEPT.contains(&name.as_str())).cloned().collect()
+}

@@ -1,0 +1,211 @@
+//! A small world for a test: a provider that can misbehave, the service on loopback with a folder of its own, and people
+//! with browsers.
+
+use evergrant::app::{self, App};
+use evergrant::config::{Config, Environment, Flags};
+use evergrant::http::dto::OnTheWire;
+use evergrant::service::access::{Caller, Permission, Scope};
+use evergrant::service::keys::KeyWish;
+use evergrant_testkit::browser::{Browser, Page};
+use evergrant_testkit::http::{Http, Reply};
+use evergrant_testkit::{ClientConfig, Judge, JudgeConfig};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Where the application of these tests lives: nobody runs it, browsers stop before it.
+pub const APPLICATION: &str = "https://app.example/connected";
+
+/// A provider and the service.
+pub struct World {
+    /// The provider.
+    pub judge: Judge,
+    /// The service's address.
+    pub url: String,
+    /// Calls the API with an admin key.
+    pub api: Http,
+    /// The service from within, for what no front door shows.
+    pub service: evergrant::service::Service,
+    /// The data folder.
+    pub folder: tempfile::TempDir,
+    stop: CancellationToken,
+    running: Option<JoinHandle<()>>,
+}
+
+impl World {
+    /// With the defaults, and providers on loopback allowed.
+    pub async fn new() -> Self {
+        World::with("", JudgeConfig::default()).await
+    }
+
+    /// With more lines in the configuration file, and another provider.
+    pub async fn with(more: &str, judge: JudgeConfig) -> Self {
+        let judge = Judge::start(judge).await.expect("a judge starts");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (url, service, stop, running) = start(folder.path(), more).await;
+        let api = Http::new(&url).bearer(&admin_key(&service).await);
+        World { judge, url, api, service, folder, stop, running: Some(running) }
+    }
+
+    /// Stops the service and starts it again on the same folder, under another port.
+    pub async fn restart(&mut self, more: &str) {
+        self.stop.cancel();
+        if let Some(running) = self.running.take() {
+            running.await.expect("the service stops well");
+        }
+        let (url, service, stop, running) = start(self.folder.path(), more).await;
+        self.api = Http::new(&url).bearer(&admin_key(&service).await);
+        (self.url, self.service, self.stop, self.running) = (url, service, stop, Some(running));
+    }
+
+    /// A client at the provider and an integration of the same name for it, with `more` over its fields.
+    pub async fn integration(&self, client: ClientConfig, more: Value) -> String {
+        let name = client.client_id.clone();
+        let client = self.judge.register(client);
+        let mut body = json!({
+            "name": name,
+            "provider": self.judge.catalogue_json(&name).expect("it was registered just now"),
+            "client_id": name,
+            "client_secrets": client.client_secrets.iter().map(|secret| json!({ "secret": secret })).collect::<Vec<_>>(),
+            "return_urls": [APPLICATION],
+        });
+        overlay(&mut body, more);
+        let reply = self.post("/v1/integrations", &body).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        name
+    }
+
+    /// The integration that most tests need: `acme`.
+    pub async fn acme(&self) -> String {
+        self.integration(ClientConfig::new("acme"), json!({})).await
+    }
+
+    /// `GET`.
+    pub async fn get(&self, path: &str) -> Reply {
+        self.api.get(path).await.expect("an answer comes")
+    }
+
+    /// `POST` of JSON.
+    pub async fn post(&self, path: &str, body: &Value) -> Reply {
+        self.api.post(path, body).await.expect("an answer comes")
+    }
+
+    /// `PATCH` of JSON.
+    pub async fn patch(&self, path: &str, body: &Value) -> Reply {
+        self.api.json(http::Method::PATCH, path, body).await.expect("an answer comes")
+    }
+
+    /// `DELETE`.
+    pub async fn delete(&self, path: &str) -> Reply {
+        self.api.delete(path).await.expect("an answer comes")
+    }
+
+    /// A connect session's link and id.
+    pub async fn session(&self, wish: &Value) -> (String, String) {
+        let reply = self.post("/v1/connect-sessions", wish).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        let session = reply.json();
+        (text(&session["url"]), text(&session["id"]))
+    }
+
+    /// A person connects by a link alone; the connection's id.
+    pub async fn connect(&self, integration: &str, subject: &str, account: &str) -> String {
+        let (link, _) = self.session(&json!({ "integration": integration, "subject": subject })).await;
+        let page = agree(&mut Browser::new(), &link, account).await;
+        assert_eq!(page.status(), 200, "{}", page.text());
+        let path = format!("/v1/connections?integration={integration}&subject={subject}");
+        let list = self.get(&path).await.json();
+        let items = list["items"].as_array().expect("a list");
+        let item = items.iter().find(|item| item["account"]["id"] == account).expect("the account is connected");
+        text(&item["id"])
+    }
+
+    /// A connection as the API shows it.
+    pub async fn connection(&self, id: &str) -> Value {
+        let reply = self.get(&format!("/v1/connections/{id}")).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.json()
+    }
+
+    /// Another key.
+    pub async fn key(&self, permissions: &[Permission], integrations: Option<&[&str]>) -> String {
+        let scope = integrations
+            .map_or(Scope::All, |names| Scope::Only(names.iter().map(|name| name.parse().expect("a name")).collect()));
+        let permissions = permissions.iter().copied().collect();
+        make_key(&self.service, KeyWish { name: None, permissions, scope, expires_at: None }).await
+    }
+
+    /// Stops the service, waiting until all its work is done.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        if let Some(running) = self.running.take() {
+            running.await.expect("the service stops well");
+        }
+    }
+}
+
+async fn start(
+    folder: &std::path::Path,
+    more: &str,
+) -> (String, evergrant::service::Service, CancellationToken, JoinHandle<()>) {
+    let file = folder.join("evergrant.toml");
+    let data = folder.join("data");
+    let text =
+        format!("listen = '127.0.0.1:0'\ndata_dir = '{}'\nallow_private_networks = true\n{more}", data.display());
+    std::fs::write(&file, text).expect("a configuration can be written");
+    let flags = Flags { config: Some(file), ..Flags::default() };
+    let mut config = Config::load(&flags, &Environment::default()).expect("a good configuration");
+    let listener = app::bind(&mut config).await.expect("a free port");
+    let url = config.public_url();
+    let app = App::open(config).await.expect("the service opens");
+    let service = app.service().clone();
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the test is the process: it awaits this task when it stops the service"
+    )]
+    let running = tokio::spawn(async move {
+        app::run(app, listener, stopped.cancelled_owned()).await.expect("the service runs and stops well");
+    });
+    (url, service, stop, running)
+}
+
+async fn admin_key(service: &evergrant::service::Service) -> String {
+    let permissions = [Permission::Admin].into();
+    make_key(service, KeyWish { name: Some("test".to_owned()), permissions, scope: Scope::All, expires_at: None }).await
+}
+
+async fn make_key(service: &evergrant::service::Service, wish: KeyWish) -> String {
+    let made = service.create_key(&Caller::operator(), wish).await.expect("a key can be made");
+    OnTheWire(made.secret).0.expose().to_owned()
+}
+
+/// Presses "continue" on the link's page and agrees at the provider as `account`; where that ends.
+pub async fn agree(browser: &mut Browser, link: &str, account: &str) -> Page {
+    let consent = to_provider(browser, link).await;
+    let form = consent.form().expect("a consent form").with("account", account).button("allow");
+    browser.press(&consent, &form).await.expect("the way back")
+}
+
+/// Presses "continue" on the link's page; the provider's page.
+pub async fn to_provider(browser: &mut Browser, link: &str) -> Page {
+    let page = browser.visit(link).await.expect("the link's page");
+    assert_eq!(page.status(), 200, "{}", page.text());
+    browser.press(&page, &page.form().expect("a form").button("continue")).await.expect("the provider's page")
+}
+
+/// A browser that does not follow to the application.
+pub fn browser() -> Browser {
+    Browser::new().stop_before(APPLICATION)
+}
+
+/// A text in a document.
+pub fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn overlay(under: &mut Value, over: Value) {
+    let (Value::Object(under), Value::Object(over)) = (under, over) else { return };
+    under.extend(over);
+}
