@@ -98,6 +98,8 @@ pub struct Provider {
     pub token_type: String,
     /// Facts to keep from the token answer: name → JSON pointer.
     pub keep_from_answer: BTreeMap<String, String>,
+    /// Facts to keep from the userinfo answer: name → JSON pointer; the empty pointer keeps it whole.
+    pub keep_from_userinfo: BTreeMap<String, String>,
     /// Facts to keep from the callback's query: name → parameter.
     pub keep_from_callback: BTreeMap<String, String>,
 

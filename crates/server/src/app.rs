@@ -174,7 +174,7 @@ impl App {
     pub async fn open_in(config: Config, around: Surroundings) -> Result<App, StartError> {
         safe_public_url(&config)?;
         let catalogue =
-            Arc::new(crate::catalogue::embedded().map_err(|error| StartError::Catalogue { what: error.to_string() })?);
+            Arc::new(Catalogue::embedded().map_err(|error| StartError::Catalogue { what: error.to_string() })?);
         let (store, made_key_at) = open_store(&config, &around, &catalogue).await?;
         let opened = App::assemble(&config, &around, catalogue, store.clone()).await;
         match opened {
@@ -325,6 +325,7 @@ async fn open_store(
     let node = NodeId::make(around.clock.now(), around.entropy.id());
     let key = MasterKey::new(found.key);
     let catalogue = catalogue.clone();
+    let private_networks = config.allow_private_networks;
     let options = OpenOptions {
         audit_reads: match config.audit_reads {
             AuditReads::Off => evergrant_store::AuditReads::Off,
@@ -332,7 +333,7 @@ async fn open_store(
             AuditReads::Strict => evergrant_store::AuditReads::Strict,
         },
         // What the catalogue says today counts, not what it said when the integration was made.
-        providers: Some(ProviderResolver::new(move |source| catalogue.resolve(source))),
+        providers: Some(ProviderResolver::new(move |source| catalogue.resolve(source, private_networks).ok())),
         ..OpenOptions::new(config.database.clone(), config.data_dir.clone(), key, node)
     };
     let (entropy, now) = (around.entropy.clone(), around.clock.now());

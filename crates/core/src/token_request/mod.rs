@@ -85,11 +85,16 @@ pub fn revoke(
             draft.param("token", token);
             draft.param("token_type_hint", hint);
             client.authenticate(provider.client_auth, &mut draft);
+            for (name, value) in &provider.token_headers {
+                draft.header(name, value);
+            }
         }
         RevokeWith::AccessToken => draft.param("access_token", access_token?.expose()),
         RevokeWith::Bearer => draft.secret_header("authorization", &["Bearer ", access_token?.expose()]),
     }
-    Some(draft.build(TokenFormat::Form))
+    // RFC 7009 §2.1 wants a form; who wants JSON at the token endpoint wants it here too (Notion).
+    let json = provider.token_format == TokenFormat::Json && provider.revoke_with == RevokeWith::Token;
+    Some(draft.build(if json { TokenFormat::Json } else { TokenFormat::Form }))
 }
 
 /// The question whose grant an access token is: userinfo, or what the entry names in its place. None where it names

@@ -2,6 +2,7 @@
 
 mod authorize;
 mod circuit;
+mod facts;
 mod lifecycle;
 mod schedule;
 mod scrub;

@@ -1,0 +1,195 @@
+//! What is probably wrong with entries that can be read: for those who write them, and for the test that holds the
+//! catalogue clean. What is certainly wrong is refused when the file is read.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::Catalogue;
+use super::check::host_of;
+use super::domain::registrable;
+use crate::id::ProviderId;
+use crate::provider::{CredentialKind, Provider, RefreshLifetimeKind, ReplayKind, Rule};
+
+/// Something to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The entry.
+    pub provider: ProviderId,
+    /// The field, as a path.
+    pub field: String,
+    /// What about it.
+    pub problem: Problem,
+}
+
+/// What can be found.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// Secrets go to a domain that is not the one where people sign in.
+    #[error("secrets go to {to}, but people sign in at {from}; say why in `other_domain_reason`")]
+    OtherDomain {
+        /// Where people sign in.
+        from: String,
+        /// Where secrets go.
+        to: String,
+    },
+    /// Plain http.
+    #[error("secrets travel in the clear: use https")]
+    PlainHttp,
+    /// Nothing says where the facts come from.
+    #[error("nothing says where this comes from: add the addresses of the evidence")]
+    NoEvidence,
+    /// Two entries are called the same.
+    #[error("the entry `{other}` has the same name")]
+    SameName {
+        /// The other entry.
+        other: ProviderId,
+    },
+    /// An item stands twice in a list.
+    #[error("an item stands twice in this list")]
+    Twice,
+    /// A provider that rotates, of which it is not known how long its access tokens live.
+    #[error("it rotates refresh tokens, and nothing says how long access tokens live")]
+    NoLifetime,
+    /// A number that nothing uses.
+    #[error("this has no effect {0}")]
+    NoEffect(&'static str),
+    /// A rule that can never match.
+    #[error("this rule can never match: {0}")]
+    NeverMatches(&'static str),
+    /// A rule behind another that takes all its answers.
+    #[error("this rule can never match: rule {earlier} before it takes everything that it would")]
+    Shadowed {
+        /// The other rule, from 0.
+        earlier: usize,
+    },
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: `{}`: {}", self.provider, self.field, self.problem)
+    }
+}
+
+/// Everything that is worth a look, by entry.
+pub fn lint(catalogue: &Catalogue) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut names: BTreeMap<String, ProviderId> = BTreeMap::new();
+    for entry in catalogue.all() {
+        let Some(id) = entry.id.clone() else { continue };
+        if let Some(other) = names.insert(entry.name.to_lowercase(), id.clone()) {
+            findings.push(Finding {
+                provider: id.clone(),
+                field: "name".to_owned(),
+                problem: Problem::SameName { other },
+            });
+        }
+        let own = entry_problems(entry).into_iter();
+        findings.extend(own.map(|(field, problem)| Finding { provider: id.clone(), field, problem }));
+    }
+    findings
+}
+
+type Problems = Vec<(String, Problem)>;
+
+fn entry_problems(entry: &Provider) -> Problems {
+    let mut problems = endpoint_problems(entry);
+    let mut found = |field: &str, problem| problems.push((field.to_owned(), problem));
+    if entry.sources.is_empty() {
+        found("sources", Problem::NoEvidence);
+    }
+    if has_twice(&entry.sources) {
+        found("sources", Problem::Twice);
+    }
+    if has_twice(&entry.default_scopes) {
+        found("default_scopes", Problem::Twice);
+    }
+    let rotates = !matches!(entry.replay, ReplayKind::None | ReplayKind::Unknown);
+    let lives = entry.access_lifetime.is_some() || entry.access_never_expires;
+    if entry.kind == CredentialKind::Oauth2 && rotates && !lives {
+        found("access_lifetime", Problem::NoLifetime);
+    }
+    if entry.replay_window.is_some() && entry.known_replay_window().is_none() {
+        found("replay_window", Problem::NoEffect("unless `replay` is idempotent, confirm or overlap"));
+    }
+    if entry.refresh_lifetime.is_some() && entry.refresh_lifetime_kind == RefreshLifetimeKind::None {
+        found("refresh_lifetime", Problem::NoEffect("unless `refresh_lifetime_kind` says what it counts from"));
+    }
+    problems.extend(rule_problems(&entry.rules));
+    problems
+}
+
+fn endpoint_problems(entry: &Provider) -> Problems {
+    let mut problems = Vec::new();
+    let secret_bearing = [
+        ("token_url", &entry.token_url),
+        ("refresh_url", &entry.refresh_url),
+        ("revoke_url", &entry.revoke_url),
+        ("userinfo_url", &entry.userinfo_url),
+    ];
+    let home = host_of(&entry.authorize_url).map(|host| registrable(&host));
+    for (field, url) in secret_bearing {
+        if url.starts_with("http://") {
+            problems.push((field.to_owned(), Problem::PlainHttp));
+        }
+        let domain = host_of(url).map(|host| registrable(&host));
+        if let (Some(from), Some(to)) = (&home, domain)
+            && *from != to
+            && entry.other_domain_reason.is_empty()
+        {
+            problems.push((field.to_owned(), Problem::OtherDomain { from: from.clone(), to }));
+        }
+    }
+    if entry.authorize_url.starts_with("http://") {
+        problems.push(("authorize_url".to_owned(), Problem::PlainHttp));
+    }
+    problems
+}
+
+fn has_twice(items: &[String]) -> bool {
+    items.iter().enumerate().any(|(at, item)| items.iter().skip(at + 1).any(|other| other == item))
+}
+
+fn rule_problems(rules: &[Rule]) -> Problems {
+    let mut problems = Vec::new();
+    for (at, rule) in rules.iter().enumerate() {
+        let field = format!("rules[{at}]");
+        if let Some(why) = never_matches(rule) {
+            problems.push((field.clone(), Problem::NeverMatches(why)));
+        } else if let Some(earlier) = rules.iter().take(at).position(|earlier| takes_all_of(earlier, rule)) {
+            problems.push((field.clone(), Problem::Shadowed { earlier }));
+        }
+        if rule.evidence.is_empty() {
+            problems.push((format!("{field}.evidence"), Problem::NoEvidence));
+        }
+    }
+    problems
+}
+
+fn never_matches(rule: &Rule) -> Option<&'static str> {
+    let reads_body = !rule.equals.is_empty() || !rule.contains.is_empty();
+    if rule.empty_body == Some(true) && reads_body {
+        return Some("an empty body holds nothing to compare");
+    }
+    if rule.equals.values().any(Vec::is_empty) || rule.contains.values().any(Vec::is_empty) {
+        return Some("a condition has no value to compare with");
+    }
+    if !rule.status.is_empty() && rule.status.iter().all(|status| *status == 429) {
+        return Some("a status of 429 is a rate limit whatever the body says");
+    }
+    None
+}
+
+/// Whether each answer that fits `later` fits `earlier` too, as far as that can be seen from the conditions.
+fn takes_all_of(earlier: &Rule, later: &Rule) -> bool {
+    let statuses = earlier.status.is_empty()
+        || (!later.status.is_empty() && later.status.iter().all(|status| earlier.status.contains(status)));
+    let empty = earlier.empty_body.is_none() || earlier.empty_body == later.empty_body;
+    let equals = earlier.equals.iter().all(|(pointer, values)| {
+        later.equals.get(pointer).is_some_and(|later| later.iter().all(|value| values.contains(value)))
+    });
+    let contains = earlier.contains.iter().all(|(pointer, parts)| {
+        let covered = |part: &String| parts.iter().any(|known| part.to_lowercase().contains(&known.to_lowercase()));
+        later.contains.get(pointer).is_some_and(|later| later.iter().all(covered))
+    });
+    statuses && empty && equals && contains
+}

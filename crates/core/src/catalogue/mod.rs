@@ -1,0 +1,116 @@
+//! The catalogue: what is known of providers, read from the TOML files under `catalog/` that are built into the binary.
+//!
+//! Strict: an unknown key, a wrong type or an impossible value is an error that names file, line and field. An integration
+//! may bring an entry of its own, inline, with the same fields and the same checks. Reading an entry changes nothing else;
+//! what an entry means is told in [`crate::provider`].
+
+mod check;
+mod domain;
+mod error;
+mod inherit;
+mod lint;
+mod names;
+mod read;
+
+pub use check::Fault;
+pub use error::{EntryError, EntryErrors, Wrong};
+pub use lint::{Finding, Problem, lint};
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::id::ProviderId;
+use crate::integration::ProviderSource;
+use crate::provider::Provider;
+
+/// The files of `catalog/`, name and text.
+mod files {
+    include!(concat!(env!("OUT_DIR"), "/catalog.rs"));
+}
+
+/// The id of an inline entry that names none.
+const INLINE: &str = "custom";
+
+/// All entries, by id.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    entries: BTreeMap<ProviderId, Arc<Provider>>,
+}
+
+impl Catalogue {
+    /// The catalogue that is built in.
+    ///
+    /// # Errors
+    /// [`EntryErrors`]; a test holds that there are none.
+    pub fn embedded() -> Result<Self, EntryErrors> {
+        Catalogue::from_files(files::FILES.iter().copied())
+    }
+
+    /// A catalogue from files: name (`strava.toml`) and text.
+    ///
+    /// # Errors
+    /// [`EntryErrors`] with everything that is wrong, by file and line.
+    pub fn from_files<'t>(files: impl IntoIterator<Item = (&'t str, &'t str)>) -> Result<Self, EntryErrors> {
+        let entries = read::all(files)?;
+        Ok(Catalogue { entries: entries.into_iter().map(|(id, entry)| (id, Arc::new(entry))).collect() })
+    }
+
+    /// An entry.
+    pub fn get(&self, id: &ProviderId) -> Option<Arc<Provider>> {
+        self.entries.get(id).cloned()
+    }
+
+    /// All entries, by id.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Provider>> {
+        self.entries.values()
+    }
+
+    /// An entry that an integration brings: whole, inherited where it `extends` a catalogue entry, and checked. Plain http
+    /// is accepted on loopback if `private_networks` are allowed. An entry counts as leaving out what it leaves at the
+    /// default.
+    ///
+    /// # Errors
+    /// [`Fault`], which names the field and never repeats its value.
+    pub fn inline(&self, entry: &Provider, private_networks: bool) -> Result<Provider, Fault> {
+        let mut whole = match &entry.extends {
+            Some(parent) => {
+                let parent = self.get(parent).ok_or_else(|| {
+                    Fault::new("extends", "expected the id of a catalogue entry (GET /v1/providers lists them)")
+                })?;
+                inherit::inline(entry, &parent)?
+            }
+            None => entry.clone(),
+        };
+        whole.extends = None;
+        whole.template = false;
+        if whole.id.is_none() {
+            whole.id = INLINE.parse().ok();
+        }
+        if whole.name.is_empty() {
+            whole.name = check::host_of(&whole.token_url).unwrap_or_else(|| INLINE.to_owned());
+        }
+        check::check(&whole, private_networks)?;
+        Ok(whole)
+    }
+
+    /// What an integration's source stands for: a catalogue entry with endpoints, or an inline entry, checked.
+    ///
+    /// # Errors
+    /// [`Fault`]; its field is empty where the source itself is wrong.
+    pub fn resolve(&self, source: &ProviderSource, private_networks: bool) -> Result<Arc<Provider>, Fault> {
+        match source {
+            ProviderSource::Catalogue(id) => match self.get(id) {
+                None => Err(Fault::new(
+                    "",
+                    "expected the id of a catalogue entry (GET /v1/providers lists them), or an object with the fields of one",
+                )),
+                Some(entry) if entry.template => Err(Fault::new(
+                    "",
+                    "this entry has no endpoints: expected an object with `extends` set to this id, and the provider's endpoints",
+                )),
+                Some(entry) => Ok(entry),
+            },
+            ProviderSource::Inline(entry) => self.inline(entry, private_networks).map(Arc::new),
+        }
+    }
+}
