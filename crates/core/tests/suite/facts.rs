@@ -34,12 +34,12 @@ fn catalogue() -> Catalogue {
         files.push((name, std::fs::read_to_string(&path).expect("a text")));
     }
     let files = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
-    Catalogue::from_files(files).unwrap_or_else(|errors| panic!("{errors}"))
+    Catalogue::from_files(files).expect("a catalogue without mistakes")
 }
 
 fn outcome(catalogue: &Catalogue, case: &Case) -> Outcome {
     let id = case.provider.parse().expect("a provider id");
-    let provider = catalogue.get(&id).unwrap_or_else(|| panic!("{id} is in the catalogue"));
+    let provider = catalogue.get(&id).expect("a provider of the catalogue");
     let headers: Vec<(String, String)> = case.headers.clone().into_iter().collect();
     let answer = AnswerParts { status: case.status, headers: &headers, body: case.body.as_bytes() };
     let now = Timestamp::parse_rfc3339("2026-11-20T12:00:00Z").expect("a time");
