@@ -6,6 +6,7 @@
 mod process;
 
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use evergrant_core::connection::UseOutcome;
@@ -38,6 +39,7 @@ pub struct Metrics {
     expiring: Level,
     breaker_open: Level,
     refresh_lag: Gauge<f64, AtomicU64>,
+    scrape: Mutex<()>,
 }
 
 /// What the latest look at the store and the kernel said; written into the levels before each scrape.
@@ -79,6 +81,7 @@ impl Metrics {
             expiring: Level::default(),
             breaker_open: Level::default(),
             refresh_lag: Gauge::default(),
+            scrape: Mutex::new(()),
         };
         let m = &metrics;
         registry.register("refresh", "Refreshes that ended, by outcome", m.refreshes.clone());
@@ -142,8 +145,10 @@ impl Metrics {
         self.store_writes.get_or_create(&vec![("result", result.to_owned())]).inc();
     }
 
-    /// Sets the levels and writes everything in the text format of OpenMetrics.
-    pub fn text(&self, levels: &Levels) -> String {
+    /// Sets the levels and writes everything in the text format of OpenMetrics; of integrations only those that `sees` sees.
+    pub fn text(&self, levels: &Levels, sees: impl Fn(&str) -> bool) -> String {
+        // Levels of one scrape must not be mixed with those of another.
+        let _one_at_a_time = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
         self.connections.clear();
         for (integration, status, count) in &levels.connections {
             let labels = vec![("integration", integration.to_string()), ("status", (*status).to_owned())];
@@ -162,8 +167,15 @@ impl Metrics {
         let mut text = String::new();
         // Writing into a String cannot fail.
         let _ = encode(&mut text, &self.registry);
-        text
+        text.split_inclusive('\n').filter(|line| integration_of(line).is_none_or(&sees)).collect()
     }
+}
+
+/// The integration that a sample is about. Names of integrations hold nothing that would be escaped.
+fn integration_of(line: &str) -> Option<&str> {
+    let labels = line.split_once('{').filter(|_| !line.starts_with('#'))?.1;
+    let label = labels.split(',').find_map(|label| label.strip_prefix("integration=\""))?;
+    label.split('"').next()
 }
 
 #[cfg(test)]
@@ -186,7 +198,8 @@ mod tests {
             breakers: vec![(strava, false)],
             refresh_lag: Duration::from_millis(1500),
         };
-        let text = metrics.text(&levels);
+        assert!(!metrics.text(&levels, |_| false).contains("strava"));
+        let text = metrics.text(&levels, |name| name == "strava");
         for line in [
             "evergrant_refresh_total{integration=\"strava\",outcome=\"success\"} 1",
             "evergrant_refresh_duration_seconds_count{integration=\"strava\"} 1",

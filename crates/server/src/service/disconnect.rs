@@ -184,5 +184,6 @@ impl Service {
 /// the last of them.
 pub(super) fn may_revoke(integration: &Integration, others: u64) -> bool {
     let provider = &integration.provider;
-    !provider.revoke_url.is_empty() && (!provider.revoke_ends_all || others == 0)
+    let ends_others = provider.revoke_ends_all && others > 0;
+    !provider.revoke_url.is_empty() && !ends_others
 }

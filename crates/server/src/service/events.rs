@@ -59,10 +59,13 @@ pub struct Following {
 impl Following {
     /// What happens next; none when it is over: the service stops, or the key does not count any more.
     pub async fn next(&mut self) -> Option<Vec<Event>> {
+        let events = self.heard().await?;
+        // A key that was revoked while nothing happened must not hear what happens now.
+        self.service.access.is_still_good(&self.caller).then_some(events)
+    }
+
+    async fn heard(&mut self) -> Option<Vec<Event>> {
         loop {
-            if !self.service.access.is_still_good(&self.caller) {
-                return None;
-            }
             if self.behind {
                 match self.catch_up().await {
                     Some(missed) if missed.is_empty() => self.behind = false,

@@ -36,6 +36,19 @@ pub struct Swept {
     pub each: Vec<Pass>,
 }
 
+/// What a provider's API said to a token.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// Which token.
+    pub token_id: String,
+    /// What it said.
+    pub outcome: UseOutcome,
+    /// In its own words.
+    pub detail: Option<String>,
+    /// How long it asks to wait.
+    pub retry_after: Option<Duration>,
+}
+
 /// A report that was noted.
 #[derive(Clone, Debug)]
 pub struct Noted {
@@ -56,13 +69,13 @@ impl Service {
         let seen = self.connection(caller, id).await?;
         match self.refresher.force(id).await {
             Ok(forced) => Ok((forced.outcome, self.see(forced.connection, seen.integration))),
-            Err(refused) => Err(self.not_forced(refused, &seen)),
+            Err(refused) => Err(self.not_forced(&refused, &seen)),
         }
     }
 
-    fn not_forced(&self, refused: ForceRefusal, seen: &Seen) -> Refusal {
+    fn not_forced(&self, refused: &ForceRefusal, seen: &Seen) -> Refusal {
         let provider = provider_name(&seen.integration);
-        match refused {
+        match *refused {
             ForceRefusal::NotFound => Refusal::not_found("connection"),
             ForceRefusal::NotConnected => {
                 self.not_connected(&seen.integration, &seen.connection.subject, Some(&seen.connection))
@@ -90,23 +103,15 @@ impl Service {
     ///
     /// # Errors
     /// [`Refusal::NotFound`], [`Refusal::Invalid`], [`Refusal::StorageUnavailable`].
-    #[expect(clippy::too_many_arguments, reason = "one use of the store or of the flow, told in its own words")]
-    pub async fn report(
-        &self,
-        caller: &Caller,
-        id: &ConnectionId,
-        token_id: &str,
-        outcome: UseOutcome,
-        detail: Option<String>,
-        retry_after: Option<Duration>,
-    ) -> Result<Noted, Refusal> {
+    pub async fn report(&self, caller: &Caller, id: &ConnectionId, said: Said) -> Result<Noted, Refusal> {
+        let Said { token_id, outcome, detail, retry_after } = said;
         let seen = self.connection(caller, id).await?;
         if detail.as_ref().is_some_and(|detail| detail.len() > 1000) {
             return Err(Refusal::invalid("detail", "expected at most 1000 bytes"));
         }
         self.store.record_use(id, LastUse { at: self.now(), outcome }).await?;
         self.metrics.reported(&seen.integration.name, outcome);
-        let result = self.refresher.report(id, token_id, outcome, detail, retry_after).await;
+        let result = self.refresher.report(id, &token_id, outcome, detail, retry_after).await;
         let result = result.map_err(|refused| self.refused(refused, &seen.connection, &seen.integration))?;
         let seen = self.connection(caller, id).await?;
         Ok(Noted { current: result.current, refreshing: result.refreshing, seen })

@@ -1,7 +1,5 @@
 //! The conventions of the API, and what its parts do, through the front door.
 
-use std::time::Duration;
-
 use evergrant::service::access::Permission;
 use evergrant_testkit::http::Http;
 use evergrant_testkit::{Canned, ClientConfig, Endpoint, Fault, FaultRule};
@@ -401,20 +399,25 @@ async fn a_repeated_request_gets_its_first_answer_and_is_not_done_again() {
 async fn events_are_listed_followed_and_resumed() {
     let world = World::new().await;
     world.acme().await;
-    let stream = Http::new(&world.url);
     let page = world.get("/v1/events?limit=1").await.json();
     let last = text(&page["items"][0]["id"]);
     assert_eq!(page["items"][0]["type"], "integration.created", "{page}");
     world.connect("acme", "user-2", "alice").await;
-    // A stream that resumes after the first event tells the second at once; it is cut off by the client's own limit.
+    // A stream that resumes after the first event tells the second at once, and what comes later as it comes.
     let key = world.key(&[Permission::ConnectionsRead], None).await;
-    let http = stream
-        .bearer(&key)
-        .header("accept", "text/event-stream")
-        .header("last-event-id", &last)
-        .limit(Duration::from_millis(700));
-    let following = http.get("/v1/events").await;
-    assert!(following.is_err(), "a stream has no end of its own");
+    let mut stream = Stream::open(&world.url, &key, &last).await;
+    stream.until("event: connection.connected").await;
+    let id = text(&world.get("/v1/connections").await.json()["items"][0]["id"]);
+    world.patch(&format!("/v1/connections/{id}"), &json!({ "label": "followed" })).await;
+    let told = stream.until("event: connection.changed").await;
+    assert!(told.contains(&id) && told.contains("id: evt_"), "{told}");
+    // A revoked key is told nothing more.
+    let keys = world.get("/v1/keys").await.json();
+    let reader =
+        keys["items"].as_array().unwrap().iter().find(|one| one["permissions"] == json!(["connections:read"])).unwrap();
+    world.delete(&format!("/v1/keys/{}", text(&reader["id"]))).await;
+    world.patch(&format!("/v1/connections/{id}"), &json!({ "label": "unfollowed" })).await;
+    assert!(!stream.rest().await.contains("connection.changed"));
     let refused = world
         .api
         .clone()
@@ -427,7 +430,7 @@ async fn events_are_listed_followed_and_resumed() {
     let list = world.get("/v1/events").await.json();
     let kinds: Vec<&str> =
         list["items"].as_array().unwrap().iter().map(|event| event["type"].as_str().unwrap()).collect();
-    assert_eq!(kinds.first(), Some(&"connection.connected"), "{kinds:?}");
+    assert_eq!(kinds[2..], ["connection.connected", "integration.created"], "{kinds:?}");
     assert_eq!(list["items"][0]["subject"], "user-2");
     world.stop().await;
 }
@@ -501,4 +504,47 @@ async fn what_is_stored_is_there_after_a_restart() {
     assert_eq!(after["access_token"], before["access_token"]);
     assert_eq!(world.get("/v1/integrations/acme").await.json()["version"], 1);
     world.stop().await;
+}
+
+/// A live stream of events, read as it comes.
+struct Stream {
+    socket: tokio::net::TcpStream,
+    read: String,
+}
+
+impl Stream {
+    async fn open(url: &str, key: &str, last: &str) -> Self {
+        let address = url.strip_prefix("http://").expect("a plain address");
+        let mut socket = tokio::net::TcpStream::connect(address).await.expect("a connection");
+        let request = format!(
+            "GET /v1/events HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\naccept: text/event-stream\r\n\
+             last-event-id: {last}\r\nconnection: close\r\n\r\n"
+        );
+        tokio::io::AsyncWriteExt::write_all(&mut socket, request.as_bytes()).await.expect("it is taken");
+        Stream { socket, read: String::new() }
+    }
+
+    /// Reads until this has come; what has come since the last call.
+    async fn until(&mut self, wanted: &str) -> String {
+        let mut bytes = [0; 4096];
+        loop {
+            // An event ends with an empty line.
+            if let Some(at) = self.read.find(wanted)
+                && let Some(end) = self.read[at..].find("\n\n")
+            {
+                let rest = self.read.split_off(at + end);
+                return std::mem::replace(&mut self.read, rest);
+            }
+            let count = tokio::io::AsyncReadExt::read(&mut self.socket, &mut bytes).await.expect("it goes on");
+            assert!(count > 0, "it ended before {wanted}: {}", self.read);
+            self.read.push_str(&String::from_utf8_lossy(&bytes[..count]));
+        }
+    }
+
+    /// Reads to the end.
+    async fn rest(mut self) -> String {
+        let mut bytes = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut self.socket, &mut bytes).await.expect("it ends");
+        self.read + &String::from_utf8_lossy(&bytes)
+    }
 }

@@ -23,8 +23,8 @@ const KEYLESS: [(&str, &str); 6] = [
 ];
 
 /// The permission of each route, by the contract (docs/api.md). A route that is not here fails the test.
-fn permission(method: &str, path: &str) -> Permission {
-    match (method, path) {
+fn permission(method: &str, path: &str) -> Option<Permission> {
+    let needed = match (method, path) {
         ("GET", path) if path.ends_with("/token") => Permission::TokensRead,
         (_, path) if path.contains("/notifications") || path.ends_with("/preferences") => Permission::Notifications,
         (_, path) if path.starts_with("/v1/connect-sessions") => Permission::Connect,
@@ -40,8 +40,9 @@ fn permission(method: &str, path: &str) -> Permission {
         (_, path) if ["connections", "refresh", "sweep", "subjects"].contains(&part(path)) => {
             Permission::ConnectionsWrite
         }
-        _ => unreachable!("{method} {path} has no rule here: say in this test who may call it"),
-    }
+        _ => return None,
+    };
+    Some(needed)
 }
 
 fn part(path: &str) -> &str {
@@ -118,7 +119,8 @@ fn every_route_has_the_permission_of_the_contract() {
             Guard::Open | Guard::OneTime => {}
             Guard::AnyKey => assert!(["/openapi.json", "/docs"].contains(&rule.path.as_str()), "{rule:?}"),
             Guard::Key(found) | Guard::KeyOrSubject(found) => {
-                assert_eq!(found, permission(rule.method.as_str(), &rule.path), "{rule:?}");
+                let expected = permission(rule.method.as_str(), &rule.path);
+                assert_eq!(Some(found), expected, "{rule:?}: say in this test who may call it");
             }
         }
     }
@@ -207,13 +209,7 @@ async fn a_key_of_another_integration_never_learns_that_something_exists() {
     ] {
         let reply = http.get(path).await.unwrap();
         assert_eq!(reply.status, 200, "{path}: {}", reply.text());
-        // Counters of the process are not listed by integration for others either.
-        let text = reply.text();
-        let told = text.lines().filter(|line| line.contains("acme") && !line.contains("_total")).count();
-        assert!(
-            told == 0 || path == "/metrics" && !text.contains("evergrant_connections{integration=\"acme\""),
-            "{path}: {text}"
-        );
+        assert!(!reply.text().contains("acme"), "{path}: {}", reply.text());
     }
     walk.world.stop().await;
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use evergrant_core::connection::Connection;
+use evergrant_core::connection::{Account, Connection};
 use evergrant_core::grant::Grant;
-use evergrant_core::id::{AttemptId, ConnectSessionId, IntegrationName};
+use evergrant_core::id::{AttemptId, ConnectSessionId, IntegrationName, SubjectId};
 use evergrant_core::secret::{AccessToken, RefreshToken};
 use evergrant_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,13 +14,12 @@ use zeroize::Zeroizing;
 use super::{SessionState, place};
 use crate::connections::place as place_grant;
 use crate::connections::{Decided, NewGrantFor, Placed};
-use crate::db::values;
+use crate::db::{Sql, values};
 use crate::error::StoreError;
 use crate::outbox::{self, OutboxId, Whose};
 use crate::record::{Durable, TokenRecord};
 use crate::row::json;
 use crate::seal::{KeyRing, SealedBytes, Wiped};
-use crate::shared::Tx;
 use crate::store::Store;
 
 /// For so long the outbox leaves a revocation to whoever discarded the grant.
@@ -111,25 +110,28 @@ impl Store {
         Ok(rows.into_iter().filter_map(open).collect())
     }
 
-    /// One.
+    /// The pending grant of a session; none if nothing is pending there.
+    ///
+    /// # Errors
+    /// Those of every read; [`StoreError::Corrupt`].
     pub async fn pending_grant(&self, session: &ConnectSessionId) -> Result<Option<PendingGrant>, StoreError> {
-        Ok(self.pending_grants().await?.into_iter().find(|one| one.session == *session))
+        let id = session.clone();
+        self.read(move |sql, shared| pending_of(sql, &shared.ring, &id)).await
     }
-    /// SHIM
+
+    /// Whose connection an account at an integration is: the oldest one's subject, also where it was ended.
+    ///
+    /// # Errors
+    /// Those of every read.
     pub async fn subject_of_account(
         &self,
         integration: &IntegrationName,
-        account: &evergrant_core::connection::Account,
-    ) -> Result<Option<evergrant_core::id::SubjectId>, StoreError> {
-        let (name, id) = (integration.clone(), account.id.clone());
-        self.read(move |sql, _| {
-            sql.one(
-                "SELECT subject FROM connections WHERE integration = ?1 AND account_id = ?2 ORDER BY id LIMIT 1",
-                values![name, id],
-                |row| row.parse(0),
-            )
-        })
-        .await
+        account: &Account,
+    ) -> Result<Option<SubjectId>, StoreError> {
+        let (name, id, kind) = (integration.clone(), account.id.clone(), account.kind.clone().unwrap_or_default());
+        let text = "SELECT subject FROM connections WHERE integration = ?1 AND account_id = ?2 AND account_kind = ?3 \
+                    ORDER BY id LIMIT 1";
+        self.read(move |sql, _| sql.one(text, values![name, id, kind], |row| row.parse(0))).await
     }
 
     /// Puts a pending grant where it belongs and spends its session, in one transaction. Where the grant can't go, nothing
@@ -137,18 +139,17 @@ impl Store {
     ///
     /// # Errors
     /// Those of every write.
-    #[expect(clippy::too_many_arguments, reason = "one use: what is promoted, what it becomes, what is told")]
     pub async fn promote(
         &self,
-        session: &ConnectSessionId,
-        attempt: &AttemptId,
+        pending: &PendingGrant,
         new: NewGrantFor,
         decide: impl FnOnce(Option<&Connection>, u64) -> Decided + Send + 'static,
         result: impl FnOnce(&Arc<TokenRecord>) -> String + Send + 'static,
         now: Timestamp,
     ) -> Result<Placed, StoreError> {
-        let (id, attempt) = (session.clone(), attempt.clone());
+        let (id, attempt) = (pending.session.clone(), pending.attempt.clone());
         self.write(move |tx, shared| {
+            // A second promotion, after a refresh has rotated what the first one placed, would put the old grant back.
             if pending_of(tx, &shared.ring, &id)?.is_none_or(|pending| pending.attempt != attempt) {
                 return Ok(Placed::NotPending);
             }
@@ -189,9 +190,9 @@ impl Store {
     }
 }
 
-fn pending_of(tx: &Tx<'_>, ring: &KeyRing, id: &ConnectSessionId) -> Result<Option<PendingGrant>, StoreError> {
+fn pending_of(sql: &Sql<'_>, ring: &KeyRing, id: &ConnectSessionId) -> Result<Option<PendingGrant>, StoreError> {
     let text = "SELECT pending FROM connect_sessions WHERE id = ?1";
-    let sealed = tx.one(text, values![id], |row| row.opt_sealed(0))?.flatten();
+    let sealed = sql.one(text, values![id], |row| row.opt_sealed(0))?.flatten();
     sealed.map(|sealed| open(ring, id, &sealed)).transpose()
 }
 

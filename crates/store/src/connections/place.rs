@@ -94,7 +94,7 @@ pub enum Placed {
     Gone,
     /// There is no such integration; nothing was changed.
     NoIntegration,
-    /// SHIM
+    /// It is not pending any more: somebody else has promoted or discarded it. Nothing was changed.
     NotPending,
 }
 

@@ -22,6 +22,7 @@ use crate::http::shell::Shell;
 use crate::http::strict::{self, InPath, Params};
 use crate::service::access::Caller;
 use crate::service::connections::Filter;
+use crate::service::sweep::Said;
 
 /// Which connections.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -157,7 +158,7 @@ pub async fn report(
 ) -> Answer<Json<Reported>> {
     let Report { token_id, outcome, detail, retry_after } = report;
     let retry_after = retry_after.map(|seconds| Duration::from_secs(seconds.min(86_400)));
-    let noted = shell.service().report(&caller, &id, &token_id, outcome, detail, retry_after).await?;
+    let noted = shell.service().report(&caller, &id, Said { token_id, outcome, detail, retry_after }).await?;
     Ok(Json(Reported {
         current: noted.current,
         refreshing: noted.refreshing,

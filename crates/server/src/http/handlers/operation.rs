@@ -47,7 +47,8 @@ pub async fn readyz(State(shell): State<Shell>) -> Response {
 pub async fn metrics(State(shell): State<Shell>, caller: Caller) -> Answer<Response> {
     let service = shell.service();
     let levels = service.levels(&caller.scope).await?;
-    let text = service.metrics.text(&levels);
+    let sees = |name: &str| name.parse().is_ok_and(|name| caller.scope.sees(&name));
+    let text = service.metrics.text(&levels, sees);
     let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     Ok(([(CONTENT_TYPE, kind)], text).into_response())
 }

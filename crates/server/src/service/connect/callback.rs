@@ -48,6 +48,15 @@ pub(super) struct Parked {
     pub until: Timestamp,
 }
 
+/// A callback whose state was good.
+struct Arrival<'a> {
+    taken: TakenNow,
+    callback: Callback,
+    state: &'a OneTime,
+    plan: Plan,
+    session: &'a Session,
+}
+
 impl Service {
     /// What becomes of a browser that comes back.
     ///
@@ -99,7 +108,8 @@ impl Service {
         // On a task of the service's own: a browser that goes away must not lose what the provider gave.
         let (service, at, plan_of, state_of) = (self.clone(), integration.clone(), plan.clone(), state.clone());
         let work = self.tasks.spawn(async move {
-            let result = service.decide(taken, callback, &state_of, &at, plan_of, &session).await;
+            let arrival = Arrival { taken, callback, state: &state_of, plan: plan_of, session: &session };
+            let result = service.decide(arrival, &at).await;
             let text = serde_json::to_string(&result).unwrap_or_default();
             if let Err(error) = service.store.set_state_result(&hash(&state_of), text).await {
                 tracing::warn!(%error, "what a callback came to could not be written down");
@@ -111,16 +121,8 @@ impl Service {
         Ok(ended(outcome, &integration, &plan))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one use of the store or of the flow, told in its own words")]
-    async fn decide(
-        &self,
-        taken: TakenNow,
-        callback: Callback,
-        state: &OneTime,
-        integration: &Arc<Integration>,
-        plan: Plan,
-        session: &Session,
-    ) -> StateResult {
+    async fn decide(&self, arrival: Arrival<'_>, integration: &Arc<Integration>) -> StateResult {
+        let Arrival { taken, callback, state, plan, session } = arrival;
         let failed = |failure: Failure| {
             self.metrics.connect_flow(&integration.name, failure.code());
             StateResult::Failed { failure }

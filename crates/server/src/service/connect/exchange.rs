@@ -113,12 +113,12 @@ impl Service {
                 }
                 Outcome::Failure(failed) => {
                     self.landed(answered.seq);
-                    return Err(self.give_up(&exchange.session, failed, integration).await);
+                    return Err(self.give_up(&exchange.session, &failed, integration).await);
                 }
             }
         }
         match refused {
-            Some(failed) => Err(self.give_up(&exchange.session, failed, integration).await),
+            Some(failed) => Err(self.give_up(&exchange.session, &failed, integration).await),
             None => Err(Refusal::internal(&"an integration without any way to authenticate")),
         }
     }
@@ -252,8 +252,8 @@ impl Service {
     }
 
     /// The code brought nothing: writes down why.
-    async fn give_up(&self, session: &ConnectSessionId, failed: Failed, integration: &Integration) -> Refusal {
-        let refusal = refused(&failed, integration, self.now());
+    async fn give_up(&self, session: &ConnectSessionId, failed: &Failed, integration: &Integration) -> Refusal {
+        let refusal = refused(failed, integration, self.now());
         let result = Progress::Failed { failure: Failure::from(&refusal) }.text();
         let written = self.store.finish_session(session, SessionState::Open, Some(result), None, self.now()).await;
         if let Err(error) = written {
@@ -277,26 +277,19 @@ impl Service {
     /// # Errors
     /// [`Refusal::StorageUnavailable`]: then the entry stays and is tried at the next start.
     pub async fn recover_exchange(&self, found: &Journalled) -> Result<(), Refusal> {
-        let EntryKind::Exchange { session } = &found.entry.kind else { return Ok(()) };
-        let journal = self.store.journal();
-        let stored = self.store.session(session).await?;
-        let context = match stored.as_ref().and_then(|stored| Progress::read(stored.result.as_deref())) {
-            Some(Progress::Exchanging(context)) => context,
-            // It came to an end, or its subject was erased.
-            _ => {
-                journal.mark_committed(found.seq);
-                return Ok(());
-            }
-        };
-        let (Some(stored), Some(integration)) = (stored, self.store.integration(&context.integration)) else {
-            journal.mark_committed(found.seq);
-            return Ok(());
-        };
-        let Ok(plan) = read_plan(&stored) else {
-            journal.mark_committed(found.seq);
-            return Ok(());
-        };
-        let entry = &found.entry;
+        if let EntryKind::Exchange { session } = &found.entry.kind {
+            self.recover(session, &found.entry).await?;
+            self.store.journal().mark_committed(found.seq);
+        }
+        Ok(())
+    }
+
+    async fn recover(&self, session: &ConnectSessionId, entry: &JournalEntry) -> Result<(), Refusal> {
+        // What came to an end, or was erased with its subject, needs no finishing.
+        let Some(stored) = self.store.session(session).await? else { return Ok(()) };
+        let Some(Progress::Exchanging(context)) = Progress::read(stored.result.as_deref()) else { return Ok(()) };
+        let Some(integration) = self.store.integration(&context.integration) else { return Ok(()) };
+        let Ok(plan) = read_plan(&stored) else { return Ok(()) };
         let body = bytes::Bytes::copy_from_slice(&entry.body);
         let answer = Answer { status: entry.status, headers: entry.headers.clone(), body };
         match classify(&integration.provider, &answer, entry.sent_at, Purpose::CodeExchange, &[]) {
@@ -306,9 +299,8 @@ impl Service {
                 self.keep(&exchange, &entry.attempt, *tokens, entry.sent_at).await?;
                 tracing::info!(%session, "a grant that had reached the journal was brought into the database");
             }
-            Outcome::Failure(failed) => drop(self.give_up(session, failed, &integration).await),
+            Outcome::Failure(failed) => drop(self.give_up(session, &failed, &integration).await),
         }
-        journal.mark_committed(found.seq);
         Ok(())
     }
 }

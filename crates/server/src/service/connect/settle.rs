@@ -51,7 +51,9 @@ impl Service {
             },
         };
         let subject = self.subject_for(plan, account.as_ref(), integration).await?;
-        let placed_at = self.promote(pending, plan, brought, account, subject, integration).await?;
+        let target = plan.connection.clone().map_or(Target::Key, Target::Connection);
+        let arrival = arrival(pending, brought, account, subject, target);
+        let placed_at = self.promote(pending, arrival, integration).await?;
         match placed_at {
             Placed::NotPending => self.settled_by_another(pending).await,
             Placed::Created(_) | Placed::Replaced(_) => {
@@ -66,37 +68,19 @@ impl Service {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one use of the store or of the flow, told in its own words")]
     async fn promote(
         &self,
         pending: &PendingGrant,
-        plan: &Plan,
-        brought: Brought,
-        account: Option<Account>,
-        subject: SubjectId,
+        arrival: Arrival,
         integration: &Arc<Integration>,
     ) -> Result<Placed, Refusal> {
         let now = self.now();
-        let audit = NewAudit::new("subject", "connection.connected", "");
-        let arrival = Arrival {
-            origin: Origin::Connect,
-            subject,
-            account,
-            target: plan.connection.clone().map_or(Target::Key, Target::Connection),
-            grant: (*pending.grant).clone(),
-            facts: brought.facts,
-            requested_scopes: Some(brought.scopes),
-            metadata: None,
-            provider_data: Some(brought.provider_data).filter(|data| !data.is_empty()),
-            attempt: Some(pending.attempt.clone()),
-            audit: Some(audit.with("session", pending.session.as_str())),
-        };
         let (new, decide) = self.placing(integration, arrival, now);
         let result = |record: &Arc<TokenRecord>| {
             let created = record.connection.life.generation() == 1;
             Progress::Connected { connection: record.connection.id.clone(), created }.text()
         };
-        Ok(self.store.promote(&pending.session, &pending.attempt, new, decide, result, now).await?)
+        Ok(self.store.promote(pending, new, decide, result, now).await?)
     }
 
     /// Somebody else has promoted or discarded it in the meantime: what came of that.
@@ -207,6 +191,30 @@ impl Service {
         let plan = read_plan(&session).map_err(|_| Refusal::internal(&"an unreadable connect session"))?;
         debug_assert!(session.state == SessionState::Open, "a spent session has nothing pending");
         self.settle(pending, &plan, &integration).await.map(drop)
+    }
+}
+
+/// A pending grant as it looks for its connection.
+fn arrival(
+    pending: &PendingGrant,
+    brought: Brought,
+    account: Option<Account>,
+    subject: SubjectId,
+    target: Target,
+) -> Arrival {
+    let audit = NewAudit::new("subject", "connection.connected", "").with("session", pending.session.as_str());
+    Arrival {
+        origin: Origin::Connect,
+        subject,
+        account,
+        target,
+        grant: (*pending.grant).clone(),
+        facts: brought.facts,
+        requested_scopes: Some(brought.scopes),
+        metadata: None,
+        provider_data: Some(brought.provider_data).filter(|data| !data.is_empty()),
+        attempt: Some(pending.attempt.clone()),
+        audit: Some(audit),
     }
 }
 

@@ -193,8 +193,8 @@ impl Flight<'_> {
                 if due.is_some_and(|due| due <= now) { None } else { done() }
             }
             Trigger::Force => {
-                let held = life.not_before.filter(|until| *until > now);
-                held.map(|until| Landing::NotSent(NotSent::NotBefore { until }))
+                let barred = life.not_before.filter(|at| *at > now);
+                barred.map(|until| Landing::NotSent(NotSent::NotBefore { until }))
             }
         }
     }
