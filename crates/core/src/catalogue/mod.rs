@@ -43,7 +43,12 @@ impl Catalogue {
     /// # Errors
     /// [`EntryErrors`]; a test holds that there are none.
     pub fn embedded() -> Result<Self, EntryErrors> {
-        Catalogue::from_files(files::FILES.iter().copied())
+        Catalogue::from_files(Catalogue::embedded_files())
+    }
+
+    /// The files that are built in: name (`strava.toml`) and text.
+    pub fn embedded_files() -> impl Iterator<Item = (&'static str, &'static str)> {
+        files::FILES.iter().copied()
     }
 
     /// A catalogue from files: name (`strava.toml`) and text.

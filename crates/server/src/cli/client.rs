@@ -1,24 +1,24 @@
-//! Talks to a running service: one request, one answer, JSON both ways; a problem document becomes a typed error.
-
-use std::time::Duration;
+//! Talks to the API: one request, one answer, JSON both ways; a problem document becomes a typed error.
+//!
+//! Over the network to a running service, or to an installation that this process has opened itself: the same handlers,
+//! documents and checks, with the operator as the caller.
 
 use bytes::Bytes;
 use evergrant_core::secret::ApiKeySecret;
 use http::{Method, Request};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tower::ServiceExt as _;
 use url::Url;
 
 use super::error::{CliError, Result};
 use super::problem::Problem;
-use crate::clock::{Clock as _, SystemClock};
+use super::wire::Wire;
+use crate::app::App;
+use crate::service::access::Caller;
 
 /// The longest answer that is read: a page of 500 connections stays far below.
-const MAX_BODY: usize = 32 << 20;
-/// How long a request may take: longer than the longest `wait`.
-const LIMIT: Duration = Duration::from_secs(150);
+pub(super) const MAX_BODY: usize = 32 << 20;
 
 /// The service gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -28,11 +28,20 @@ pub(crate) struct Unreachable {
     why: String,
 }
 
-/// A running service and a key for it.
+/// Who answers.
 #[derive(Debug)]
-pub(crate) struct Client {
-    base: Url,
-    key: ApiKeySecret,
+pub(crate) enum Client {
+    /// A running service, shown a key.
+    There {
+        /// Where it is.
+        base: Url,
+        /// The key.
+        key: ApiKeySecret,
+        /// The way to it.
+        wire: Wire,
+    },
+    /// An installation that is open here.
+    Here(App),
 }
 
 /// A route: its segments, unescaped, and its query.
@@ -47,6 +56,11 @@ impl<'a> Route<'a> {
     pub(super) fn v1(segments: &[&'a str]) -> Self {
         let segments = std::iter::once("v1").chain(segments.iter().copied()).collect();
         Route { segments, query: Vec::new() }
+    }
+
+    /// A route beside `/v1`.
+    pub(super) fn root(segment: &'a str) -> Self {
+        Route { segments: vec![segment], query: Vec::new() }
     }
 
     /// With a parameter, if it has a value.
@@ -68,9 +82,24 @@ impl<'a> Route<'a> {
 }
 
 impl Client {
-    /// For the service at this address.
-    pub(super) fn new(base: Url, key: ApiKeySecret) -> Self {
-        Client { base, key }
+    /// The service at this address.
+    pub(super) fn there(base: Url, key: ApiKeySecret) -> Result<Self> {
+        Ok(Client::There { wire: Wire::new()?, base, key })
+    }
+
+    /// The installation that is open here, if it is one.
+    pub(super) fn app(&self) -> Option<&App> {
+        match self {
+            Client::Here(app) => Some(app),
+            Client::There { .. } => None,
+        }
+    }
+
+    /// Lets go of an installation that is open here.
+    pub(super) async fn close(self) {
+        if let Client::Here(app) = self {
+            app.close().await;
+        }
     }
 
     /// `GET`.
@@ -117,13 +146,13 @@ impl Client {
     }
 
     async fn call(&self, method: Method, route: Route<'_>, body: Option<&Value>) -> Result<Value> {
-        let url = route.url(&self.base);
-        let exchange = exchange(&url, method, &self.key, body);
-        let answer = tokio::select! {
-            answer = exchange => answer,
-            () = SystemClock.sleep(LIMIT) => Err(format!("nothing came within {} s", LIMIT.as_secs())),
+        let (status, body) = match self {
+            Client::There { base, key, wire } => {
+                let answer = wire.exchange(&route.url(base), method, key, body).await;
+                answer.map_err(|why| Unreachable { url: base.to_string(), why })?
+            }
+            Client::Here(app) => ask(app, method, &route, body).await?,
         };
-        let (status, body) = answer.map_err(|why| Unreachable { url: self.base.to_string(), why })?;
         if !(200..300).contains(&status) {
             return Err(CliError::Problem(Problem::read(status, &body)));
         }
@@ -134,40 +163,22 @@ impl Client {
     }
 }
 
-/// One request on a connection of its own; the error says in words why no whole answer came.
-async fn exchange(
-    url: &Url,
-    method: Method,
-    key: &ApiKeySecret,
-    body: Option<&Value>,
-) -> std::result::Result<(u16, Bytes), String> {
-    let words = |error: &dyn std::fmt::Display| error.to_string();
-    let host = url.host_str().unwrap_or_default();
-    let port = url.port_or_known_default().unwrap_or(80);
-    let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
-    let mut request = Request::builder().method(method).uri(target).header("host", format!("{host}:{port}"));
-    let mut bearer = http::HeaderValue::from_str(&format!("Bearer {}", key.expose())).map_err(|e| words(&e))?;
-    bearer.set_sensitive(true);
-    request = request.header("authorization", bearer).header("accept", "application/json");
+/// Asks the front door from within, as the operator.
+async fn ask(app: &App, method: Method, route: &Route<'_>, body: Option<&Value>) -> Result<(u16, Bytes)> {
+    let nowhere = Url::parse("http://localhost").map_err(|why| CliError::Usage(why.to_string()))?;
+    let url = route.url(&nowhere);
+    let mut request = Request::builder().method(method).uri(&url[url::Position::BeforePath..]);
     if body.is_some() {
         request = request.header("content-type", "application/json");
     }
-    let body = body.map(Value::to_string).unwrap_or_default();
-    let request = request.body(Full::new(Bytes::from(body))).map_err(|e| words(&e))?;
-    let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await.map_err(|e| words(&e))?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| words(&e))?;
-    let mut connection = std::pin::pin!(connection);
-    let mut talk = std::pin::pin!(async move {
-        let (head, body) = sender.send_request(request).await.map_err(|e| words(&e))?.into_parts();
-        let body = Limited::new(body, MAX_BODY).collect().await.map_err(|e| words(&e))?.to_bytes();
-        Ok((head.status.as_u16(), body))
-    });
-    tokio::select! {
-        answer = &mut talk => answer,
-        // The connection may end before its last bytes have been taken out of it.
-        _ = &mut connection => talk.await,
-    }
+    let body = Full::new(Bytes::from(body.map(Value::to_string).unwrap_or_default()));
+    let request = request.extension(Caller::operator()).body(axum::body::Body::new(body));
+    let request = request.map_err(|why| CliError::Usage(why.to_string()))?;
+    let answer = app.router().oneshot(request).await.unwrap_or_else(|never| match never {});
+    let status = answer.status().as_u16();
+    let body = Limited::new(answer.into_body(), MAX_BODY).collect().await;
+    let body = body.map_err(|why| Unreachable { url: "the data folder".to_owned(), why: why.to_string() })?;
+    Ok((status, body.to_bytes()))
 }
 
 #[cfg(test)]

@@ -43,6 +43,11 @@ impl Console {
         std::io::stderr().is_terminal() && self.wants_colour()
     }
 
+    /// Whether standard output may be coloured.
+    pub(super) fn is_colourful(&self) -> bool {
+        std::io::stdout().is_terminal() && self.wants_colour()
+    }
+
     fn wants_colour(&self) -> bool {
         self.environment.get("NO_COLOR").is_none() && self.environment.get("TERM") != Some("dumb")
     }

@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 
+use evergrant_core::catalogue::Fault;
 use serde_json::{Value, json};
 
 use super::client::Unreachable;
 use super::exit::Exit;
 use super::problem::Problem;
+use crate::app::StartError;
 use crate::config::{ConfigError, SetBy};
+use crate::demo::DemoError;
 
 /// A command that failed.
 #[derive(Debug, thiserror::Error)]
@@ -46,9 +49,57 @@ pub(crate) enum CliError {
         /// What the system said.
         why: std::io::Error,
     },
+    /// Something is already there.
+    #[error("{file} is already there; nothing was changed. {next}", file = file.display())]
+    AlreadyThere {
+        /// The file.
+        file: PathBuf,
+        /// What to do.
+        next: &'static str,
+    },
     /// No such thing.
     #[error("{0}")]
     NotFound(String),
+    /// Nothing has been made here yet.
+    #[error(
+        "there is no installation in {folder} yet. Make one with `evergrant init`, name the right one with --config or \
+         --data-dir, or name a running service with --url", folder = folder.display()
+    )]
+    NoInstallation {
+        /// The data folder.
+        folder: PathBuf,
+    },
+    /// A running service holds the data folder.
+    #[error(
+        "{0}. If it is the service itself, ask it: give its address with --url or EVERGRANT_URL, and an API key in \
+         EVERGRANT_API_KEY. Nothing was changed"
+    )]
+    Held(String),
+    /// The installation does not open.
+    #[error("{0}")]
+    Start(StartError),
+    /// The catalogue in this binary is wrong, or a file of it.
+    #[error("{0}")]
+    Catalogue(#[from] Fault),
+    /// The demo did not come about.
+    #[error("{0}")]
+    Demo(#[from] DemoError),
+    /// The service, open here, refused or could not do it.
+    #[error("{0}")]
+    Refused(String),
+    /// Some of what was looked at is wrong; what and why has been told.
+    #[error("something is wrong; see above")]
+    FoundWrong,
+}
+
+impl From<StartError> for CliError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Config(error) => CliError::Config(error),
+            error if error.is_in_use() => CliError::Held(error.to_string()),
+            error => CliError::Start(error),
+        }
+    }
 }
 
 /// What most commands end with.
@@ -63,8 +114,11 @@ impl CliError {
             CliError::Config(ConfigError::BadValue { set_by: SetBy::Flag(_), .. }) => Exit::Usage,
             CliError::Config(_) => Exit::NeedsOperator,
             CliError::NoApiKey | CliError::Usage(_) => Exit::Usage,
-            CliError::File { .. } | CliError::Stream { .. } => Exit::Failed,
-            CliError::NotFound(_) => Exit::NotFound,
+            CliError::File { .. } | CliError::Stream { .. } | CliError::AlreadyThere { .. } => Exit::Failed,
+            CliError::NotFound(_) | CliError::NoInstallation { .. } => Exit::NotFound,
+            CliError::Held(_) => Exit::TryLater,
+            CliError::Start(_) => Exit::NeedsOperator,
+            CliError::Catalogue(_) | CliError::Demo(_) | CliError::Refused(_) | CliError::FoundWrong => Exit::Failed,
         }
     }
 

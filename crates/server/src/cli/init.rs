@@ -54,9 +54,11 @@ impl Init {
         let failed = |why| CliError::File { file: folder.clone(), why };
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
         let (folder, place) = (folder.clone(), config.master_key.place());
-        let client = Client::here(App::open(config).await?);
+        let client = Client::Here(App::open(config).await?);
         let wanted = json!({ "name": "first admin key", "permissions": ["admin"] });
-        let key = client.post(Route::v1(&["keys"]), &wanted).await?;
+        let key = client.post(Route::v1(&["keys"]), &wanted).await;
+        client.close().await;
+        let key = key?;
         Ok(json!({
             "config": file,
             "data_dir": folder,

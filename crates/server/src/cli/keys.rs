@@ -65,12 +65,17 @@ impl Keys {
         match self {
             Keys::Create(create) => create.run(console).await,
             Keys::List(place) => {
-                let list = place.open(console).await?.list(&["keys"], &[], usize::MAX).await?;
-                console.show(&list, |list| Table::of_items(list, &COLUMNS).or("No API keys."))
+                let client = place.open(console).await?;
+                let list = client.list(&["keys"], &[], usize::MAX).await;
+                client.close().await;
+                console.show(&list?, |list| Table::of_items(list, &COLUMNS).or("No API keys."))
             }
             Keys::Revoke(revoke) => {
                 let Revoke { id, place } = *revoke;
-                place.open(console).await?.delete(Route::v1(&["keys", &id])).await?;
+                let client = place.open(console).await?;
+                let revoked = client.delete(Route::v1(&["keys", &id])).await;
+                client.close().await;
+                revoked?;
                 console.show(&json!({ "id": id, "revoked": true }), |_| format!("{id} is revoked.\n"))
             }
         }
@@ -90,7 +95,10 @@ impl Create {
         if let Some(name) = self.name {
             wanted.insert("name".to_owned(), json!(name));
         }
-        let made = self.place.open(console).await?.post(Route::v1(&["keys"]), &Value::Object(wanted)).await?;
+        let client = self.place.open(console).await?;
+        let made = client.post(Route::v1(&["keys"]), &Value::Object(wanted)).await;
+        client.close().await;
+        let made = made?;
         if !console.json {
             console.note(&format!("{} is made. This is the only time that it is shown:", cell(&made["id"])));
         }

@@ -8,19 +8,28 @@ mod completions;
 mod connect_link;
 mod connections;
 mod console;
+mod demo;
+mod doctor;
 mod error;
 mod exit;
 mod generate;
+mod init;
 mod integrations;
+mod keys;
 mod man;
+mod master_key;
+mod place;
 mod problem;
 mod process;
 mod provider_file;
+mod providers;
 mod remote;
 mod secret_input;
+mod serve;
 mod span;
 mod sweep;
 mod table;
+mod wire;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -45,9 +54,21 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Run the service
+    Serve(serve::Serve),
+    /// Run the service on loopback, beside a provider that issues 60-second tokens and misbehaves on request
+    Demo(demo::Demo),
+    /// Make a commented configuration, a master key and a first admin key, where there is nothing yet
+    Init(init::Init),
+    /// Make, list and revoke API keys
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Add, list, show, edit and remove integrations: the OAuth clients registered at providers
     #[command(subcommand)]
     Integrations(integrations::Integrations),
+    /// Look into the catalogue, check entries, and say what an answer of a provider means
+    #[command(subcommand)]
+    Providers(providers::Providers),
     /// List, show, refresh and disconnect connections, and get a token
     #[command(subcommand)]
     Connections(connections::Connections),
@@ -55,6 +76,11 @@ enum Command {
     ConnectLink(connect_link::ConnectLink),
     /// Refresh all that is due, once
     Sweep(sweep::Sweep),
+    /// Say which master key this is, without showing it
+    #[command(subcommand)]
+    MasterKey(master_key::MasterKeys),
+    /// Look at the installation, and say what is wrong and what to do about it
+    Doctor(doctor::Doctor),
     /// Print what makes a shell complete these commands
     Completions(completions::Completions),
     /// Print the manual page, or write those of all commands
@@ -67,15 +93,22 @@ enum Command {
 impl Command {
     /// Whether it prints a result that can be a document.
     fn has_a_document(&self) -> bool {
-        !matches!(self, Command::Completions(_) | Command::Man(_) | Command::Generate(_))
+        !matches!(self, Command::Serve(_) | Command::Completions(_) | Command::Man(_) | Command::Generate(_))
     }
 
     async fn run(self, console: &Console) -> Result<()> {
         match self {
+            Command::Serve(command) => command.run(console).await,
+            Command::Demo(command) => command.run(console).await,
+            Command::Init(command) => command.run(console).await,
+            Command::Keys(command) => command.run(console).await,
             Command::Integrations(command) => command.run(console).await,
+            Command::Providers(command) => command.run(console),
             Command::Connections(command) => command.run(console).await,
             Command::ConnectLink(command) => command.run(console).await,
             Command::Sweep(command) => command.run(console).await,
+            Command::MasterKey(command) => command.run(console),
+            Command::Doctor(command) => command.run(console).await,
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),
             Command::Generate(page) => page.run(),
@@ -111,7 +144,8 @@ fn run(command: Command, console: &Console) -> Result<()> {
 fn tell(error: &CliError, console: &Console) -> Exit {
     // Where nobody listens, the exit code says it alone.
     let _ = writeln!(std::io::stderr().lock(), "evergrant: {error}");
-    if console.json {
+    // What was found wrong is the document, and it has been printed.
+    if console.json && !matches!(error, CliError::FoundWrong) {
         let _ = console.show(&error.document(), |_| String::new());
     }
     error.exit()

@@ -29,6 +29,6 @@ impl Place {
         if !config.database.exists() {
             return Err(CliError::NoInstallation { folder: config.data_dir });
         }
-        Ok(Client::here(App::open(config).await?))
+        Ok(Client::Here(App::open(config).await?))
     }
 }

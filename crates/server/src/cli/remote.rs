@@ -27,7 +27,15 @@ impl Remote {
     /// The client, or what is missing for one.
     pub(super) fn client(&self, console: &Console) -> Result<Client> {
         let key = self.key(console)?.ok_or(CliError::NoApiKey)?;
-        Ok(Client::new(self.base(console)?, key))
+        Client::there(self.base(console)?, key)
+    }
+
+    /// The client, if both an address and a key are given; the configuration's address does not count as given.
+    pub(super) fn given(&self, console: &Console) -> Result<Option<Client>> {
+        match (&self.url, self.key(console)?) {
+            (Some(url), Some(key)) => Client::there(parse(url)?, key).map(Some),
+            _ => Ok(None),
+        }
     }
 
     fn key(&self, console: &Console) -> Result<Option<ApiKeySecret>> {

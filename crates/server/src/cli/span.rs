@@ -54,6 +54,17 @@ pub(super) fn span(text: &str) -> Result<Duration, NotATimeNorASpan> {
     number.checked_mul(seconds).map(Duration::from_secs).ok_or(NotATimeNorASpan)
 }
 
+/// A span in words, roundly: `45 s`, `12 min`, `3 h`, `90 days`.
+pub(super) fn in_words(span: Duration) -> String {
+    let seconds = span.as_secs();
+    match seconds {
+        0..120 => format!("{} s", span.as_secs_f64().ceil()),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

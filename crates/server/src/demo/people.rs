@@ -48,11 +48,11 @@ impl Person {
     pub(super) async fn connect(&self, api: &Http) -> Result<Connected, DemoError> {
         // `email` reaches the provider as `login_hint`, which chooses the account on its page.
         let wish = json!({ "integration": self.integration, "subject": self.name, "email": self.name });
-        let session = ok(api.post("/v1/connect-sessions", &wish).await?)?;
+        let session = ok(&api.post("/v1/connect-sessions", &wish).await?)?;
         let link = session["url"].as_str().unwrap_or_default();
         walk(link).await?;
         let path = format!("/v1/connections?subject={}&integration={}", self.name, self.integration);
-        let list = ok(api.get(&path).await?)?;
+        let list = ok(&api.get(&path).await?)?;
         let id = list["items"][0]["id"].as_str().ok_or(DemoError::NotConnected { who: self.name })?;
         let Person { name, integration, story } = self;
         Ok(Connected { id: id.to_owned(), subject: name, integration, story })
@@ -68,7 +68,7 @@ async fn walk(link: &str) -> Result<Page, HttpError> {
 }
 
 /// The document of a success.
-pub(super) fn ok(reply: Reply) -> Result<Value, DemoError> {
+pub(super) fn ok(reply: &Reply) -> Result<Value, DemoError> {
     if (200..300).contains(&reply.status) {
         return Ok(reply.json());
     }

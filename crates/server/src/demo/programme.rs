@@ -1,12 +1,13 @@
 //! What the demo prints first: where everything is, and what to try.
 
+use std::fmt;
+
 use serde_json::{Value, json};
 
 use super::people::Connected;
 
 /// Where everything is.
-#[derive(Debug)]
-pub(super) struct Programme {
+pub struct Programme {
     /// The service.
     pub(super) url: String,
     /// What a browser opens first.
@@ -19,10 +20,17 @@ pub(super) struct Programme {
     pub(super) connections: Vec<Connected>,
 }
 
+impl fmt::Debug for Programme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<programme of {}>", self.url)
+    }
+}
+
 impl Programme {
     /// For machines: one line.
-    pub(super) fn document(&self) -> Value {
-        let connection = |one: &Connected| json!({ "id": one.id, "subject": one.subject, "integration": one.integration });
+    pub fn document(&self) -> Value {
+        let connection =
+            |one: &Connected| json!({ "id": one.id, "subject": one.subject, "integration": one.integration });
         json!({
             "url": self.url,
             "api_key": self.api_key,
@@ -33,7 +41,7 @@ impl Programme {
     }
 
     /// For people.
-    pub(super) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let Programme { url, docs, api_key, provider_url, connections } = self;
         let first = connections.first().map(|one| one.id.as_str()).unwrap_or_default();
         let people: String = connections

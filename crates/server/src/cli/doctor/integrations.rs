@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use evergrant_core::time::Timestamp;
+use serde_json::Value;
 use url::{Host, Url};
 
 use super::super::span::in_words;
@@ -14,7 +15,8 @@ const SOON: Duration = Duration::from_secs(30 * 86_400);
 
 /// Whether providers will accept the callback URLs, and people's browsers will come back by them.
 pub(super) fn callback_urls(integrations: &[IntegrationView]) -> Check {
-    let findings = integrations.iter().filter_map(|one| callback_url(&one.name.to_string(), &one.callback_url)).collect();
+    let findings =
+        integrations.iter().filter_map(|one| callback_url(&one.name.to_string(), &one.callback_url)).collect();
     let detail = match integrations {
         [] => "no integrations yet".to_owned(),
         [one] => one.callback_url.clone(),
@@ -55,7 +57,8 @@ pub(super) fn client_secrets(integrations: &[IntegrationView], now: Timestamp) -
         let all_end = ends.len() == integration.client_secrets.len();
         let Some(last) = ends.into_iter().max().filter(|_| all_end) else { continue };
         if last <= now.plus(SOON) {
-            let when = if last <= now { "has ended".to_owned() } else { format!("ends in {}", in_words(last.since(now))) };
+            let when =
+                if last <= now { "has ended".to_owned() } else { format!("ends in {}", in_words(last.since(now))) };
             findings.push(Finding::new(
                 format!("{}: its client secret {when} ({last})", integration.name),
                 format!(
@@ -76,27 +79,36 @@ pub(super) fn health(integrations: &[IntegrationView]) -> Check {
         let said = one.status_detail.as_deref().unwrap_or("without a reason");
         Finding::new(
             format!("{}: {} refuses this client: {said}", one.name, one.provider_name),
-            format!("Compare client id and secret with those at {}, then: evergrant integrations edit {}", one.provider_name, one.name),
+            format!(
+                "Compare client id and secret with those at {}, then: evergrant integrations edit {}",
+                one.provider_name, one.name
+            ),
         )
     });
     let findings: Vec<Finding> = findings.collect();
     Check::of("integrations", format!("{} looked at", integrations.len()), findings)
 }
 
-/// Whether an integration's connections came without a refresh token although its provider has them.
-pub(super) fn refresh_tokens(integration: &IntegrationView, hint: &str, connections: &[ConnectionView]) -> Option<Finding> {
-    let without = connections.iter().filter(|one| !one.has_refresh_token).count();
-    if without == 0 {
+/// Whether connections came without a refresh token although the provider has them; `provider` is its catalogue entry.
+pub(super) fn refresh_tokens(
+    integration: &IntegrationView,
+    provider: &Value,
+    connections: &[ConnectionView],
+) -> Option<Finding> {
+    let renews = provider["renewal"].as_str().is_none_or(|renewal| renewal == "refresh_token");
+    let endless = provider["access_never_expires"] == true || provider["kind"] == "static";
+    let without = connections.iter().filter(|one| !one.has_refresh_token && one.expires_at.is_some()).count();
+    if without == 0 || !renews || endless {
         return None;
     }
-    let how = if hint.is_empty() {
-        format!("Look up at {} which scope or parameter brings a refresh token", integration.provider_name)
-    } else {
-        hint.trim_end_matches('.').to_owned()
+    let name = &integration.name;
+    let how = match provider["offline_hint"].as_str().unwrap_or_default() {
+        "" => format!("Look up at {} which scope or parameter brings a refresh token", integration.provider_name),
+        hint => hint.trim_end_matches('.').to_owned(),
     };
     Some(Finding::new(
-        format!("{}: {without} connections have no refresh token and end with their access token", integration.name),
-        format!("{how}; change the scopes with `evergrant integrations edit {}`, and have these subjects reconnect.", integration.name),
+        format!("{name}: {without} connections have no refresh token, and end with their access token"),
+        format!("{how}; then have these subjects connect again: evergrant connections list --integration {name}"),
     ))
 }
 
@@ -106,7 +118,11 @@ mod tests {
 
     #[test]
     fn a_callback_url_that_providers_refuse_is_a_finding() {
-        for good in ["https://auth.example.com/oauth/callback/a", "http://127.0.0.1:8420/oauth/callback/a", "http://localhost:1/x"] {
+        for good in [
+            "https://auth.example.com/oauth/callback/a",
+            "http://127.0.0.1:8420/oauth/callback/a",
+            "http://localhost:1/x",
+        ] {
             assert_eq!(callback_url("a", good), None, "{good}");
         }
         for bad in ["http://auth.example.com/x", "https://192.0.2.1/x", "http://10.0.0.1/x", "nonsense"] {

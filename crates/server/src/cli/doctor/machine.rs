@@ -17,16 +17,20 @@ const EARLIEST: Timestamp = Timestamp::from_seconds(1_767_225_600);
 const TOLERANCE: Duration = Duration::from_secs(60);
 
 /// Whether the clock can be right: tokens are refreshed and handed out by it.
-pub(super) fn clock(config: &Config, now: Timestamp) -> Check {
-    let remedy = "Set the clock, and keep it right: timedatectl set-ntp true. Tokens are refreshed and handed out by it.";
+pub(super) fn clock(data_dir: &Path, now: Timestamp) -> Check {
+    let remedy =
+        "Set the clock, and keep it right: timedatectl set-ntp true. Tokens are refreshed and handed out by it.";
     let mut findings = Vec::new();
     if now < EARLIEST {
         findings.push(Finding::new(format!("it says {now}, which has long passed"), remedy));
     }
-    if let Some((file, at)) = newest(&config.data_dir).filter(|(_, at)| *at > now.plus(TOLERANCE)) {
+    if let Some((file, at)) = newest(data_dir).filter(|(_, at)| *at > now.plus(TOLERANCE)) {
         let ahead = in_words(at.since(now));
         let file = file.display();
-        findings.push(Finding::new(format!("it says {now}, but {file} was written {ahead} after that: it went back"), remedy));
+        findings.push(Finding::new(
+            format!("it says {now}, but {file} was written {ahead} after that: it went back"),
+            remedy,
+        ));
     }
     Check::of("clock", now.to_string(), findings)
 }

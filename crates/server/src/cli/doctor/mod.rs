@@ -1,4 +1,7 @@
 //! `evergrant doctor`: looks at an installation and says what is wrong and what to do about it. It changes nothing.
+//!
+//! What needs the database goes through the API's handlers, at the running service or here. Stored values are opened
+//! here only: no API shows them.
 
 mod integrations;
 mod machine;
@@ -10,13 +13,143 @@ use super::client::{Client, Route};
 use super::console::Console;
 use super::error::{CliError, Result};
 use super::place::Place;
+use crate::app::{App, StartError};
 use crate::config::Config;
 use crate::http::dto::{ConnectionView, IntegrationView};
 use report::{Check, Finding};
+
+/// Connections that are looked at for each integration: one without a refresh token shows among the first already.
+const LOOKED_AT: usize = 500;
 
 /// Where.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Doctor {
     #[command(flatten)]
     place: Place,
+}
+
+impl Doctor {
+    /// Looks, tells, and ends with 1 if anything is wrong.
+    pub(super) async fn run(self, console: &Console) -> Result<()> {
+        let checks = self.checks(console).await?;
+        console.show(&report::document(&checks), |_| report::text(&checks, console.is_colourful()))?;
+        if report::is_well(&checks) { Ok(()) } else { Err(CliError::FoundWrong) }
+    }
+
+    async fn checks(&self, console: &Console) -> Result<Vec<Check>> {
+        if let Some(client) = self.place.remote.given(console)? {
+            return self.there(&client, console).await;
+        }
+        let config = match Config::load(&self.place.flags, &console.environment) {
+            Ok(config) => config,
+            Err(why) => {
+                let finding =
+                    Finding::new(why.to_string(), "Change it there; docs/configuration.md lists what there is.");
+                return Ok(vec![Check::of("configuration", "refused", vec![finding])]);
+            }
+        };
+        let mut checks = vec![
+            Check::of("configuration", config.public_url(), Vec::new()),
+            machine::clock(&config.data_dir, console.now()),
+            machine::master_key(&config),
+        ];
+        if !config.database.exists() {
+            checks.push(Check::skipped("database", format!("{} is not there", config.database.display())));
+            return Ok(checks);
+        }
+        match App::open(config).await {
+            Ok(app) => {
+                let client = Client::Here(app);
+                let looked = here(&client, console).await;
+                client.close().await;
+                checks.extend(looked?);
+            }
+            Err(error) if error.is_in_use() => return Err(error.into()),
+            Err(error) => checks.push(does_not_open(&error)),
+        }
+        Ok(checks)
+    }
+
+    async fn there(&self, client: &Client, console: &Console) -> Result<Vec<Check>> {
+        let mut checks = vec![ready(client).await?];
+        checks.extend(what_is_registered(client, console).await?);
+        let why = "a running service shows none; run the doctor on the data folder while it is stopped";
+        checks.push(Check::skipped("stored_values", why));
+        Ok(checks)
+    }
+}
+
+/// A database that does not open; the error says which way it is.
+fn does_not_open(error: &StartError) -> Check {
+    let name = match error {
+        StartError::Store(evergrant_store::OpenError::WrongMasterKey { .. }) => "key_ring",
+        StartError::Store(evergrant_store::OpenError::KeyRingDamaged { .. }) => "key_ring",
+        StartError::Store(_) => "database",
+        _ => "start",
+    };
+    let remedy = "The sentence says what to do; nothing was changed. `evergrant serve` would refuse to start for the same reason.";
+    Check::of(name, "does not open", vec![Finding::new(error.to_string(), remedy)])
+}
+
+async fn ready(client: &Client) -> Result<Check> {
+    match client.get(Route::root("readyz")).await {
+        Ok(_) => Ok(Check::of("service", "ready", Vec::new())),
+        Err(CliError::Problem(problem)) => {
+            let remedy = "Look at the service's log; it goes on trying by itself.";
+            Ok(Check::of("service", "not ready", vec![Finding::new(problem.to_string(), remedy)]))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn here(client: &Client, console: &Console) -> Result<Vec<Check>> {
+    let mut checks = vec![
+        Check::of("database", "opens, and is of this version", Vec::new()),
+        Check::of("key_ring", "the master key opens it", Vec::new()),
+    ];
+    checks.extend(what_is_registered(client, console).await?);
+    let Some(app) = client.app() else { return Ok(checks) };
+    let odd = app.service().values_that_cannot_be_tokens().await;
+    let odd = odd.map_err(|refusal| CliError::Refused(refusal.to_string()))?;
+    let findings = odd.iter().map(|odd| {
+        Finding::new(
+            format!("{}: its {} cannot be one: {}", odd.connection, odd.field, odd.expected),
+            "Import the right grant (POST /v1/connections), or have the subject reconnect: evergrant connect-link --reconnect …",
+        )
+    });
+    let findings: Vec<Finding> = findings.collect();
+    checks.push(Check::of("stored_values", "every grant was opened", findings));
+    Ok(checks)
+}
+
+/// Integrations and what their connections say of them.
+async fn what_is_registered(client: &Client, console: &Console) -> Result<Vec<Check>> {
+    let list = client.list(&["integrations"], &[], usize::MAX).await?;
+    let all: Vec<IntegrationView> = read(&list["items"])?;
+    let mut findings = Vec::new();
+    for integration in &all {
+        let query = [("integration", Some(integration.name.to_string())), ("status", Some("connected".to_owned()))];
+        let connections: Vec<ConnectionView> = read(&client.list(&["connections"], &query, LOOKED_AT).await?["items"])?;
+        let provider = provider(client, &integration.provider).await?;
+        findings.extend(integrations::refresh_tokens(integration, &provider, &connections));
+    }
+    Ok(vec![
+        integrations::health(&all),
+        integrations::callback_urls(&all),
+        integrations::client_secrets(&all, console.now()),
+        Check::of("refresh_tokens", format!("{} integrations looked at", all.len()), findings),
+    ])
+}
+
+/// The entry of an integration: inline, or the catalogue's.
+async fn provider(client: &Client, written: &Value) -> Result<Value> {
+    match written.as_str() {
+        Some(id) => client.get(Route::v1(&["providers", id])).await,
+        None => Ok(written.clone()),
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(items: &Value) -> Result<Vec<T>> {
+    serde_json::from_value(items.clone())
+        .map_err(|why| CliError::Refused(format!("the service is of another version: {why}")))
 }

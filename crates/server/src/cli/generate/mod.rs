@@ -10,6 +10,8 @@ use super::error::Result;
 /// Which page.
 #[derive(Clone, Copy, Debug, clap::Subcommand)]
 pub(crate) enum Generate {
+    /// docs/openapi.json
+    Openapi,
     /// docs/configuration.md
     Configuration,
     /// docs/cli.md
@@ -20,6 +22,7 @@ impl Generate {
     /// Prints it.
     pub(super) fn run(self) -> Result<()> {
         match self {
+            Generate::Openapi => print(&format!("{:#}\n", serde_json::json!(crate::http::document()))),
             Generate::Configuration => print(&crate::config::reference()),
             Generate::Cli => print(&commands::page(super::Cli::command())),
         }

@@ -1,0 +1,85 @@
+//! The catalogue's entries, built in or from files, and what is wrong with them, by file and line.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use evergrant_core::catalogue::{self, Catalogue, EntryError, EntryErrors};
+use evergrant_core::id::ProviderId;
+use evergrant_core::provider::Provider;
+use serde::Serialize;
+
+use super::super::error::{CliError, Result};
+
+/// Something to mend.
+#[derive(Debug, Serialize)]
+pub(super) struct Finding {
+    /// The file.
+    file: String,
+    /// The line, from 1.
+    line: usize,
+    /// What is wrong, and what would be right.
+    finding: String,
+}
+
+fn embedded() -> Result<Catalogue> {
+    Catalogue::embedded()
+        .map_err(|errors| CliError::Refused(format!("the catalogue in this program is wrong: {errors}")))
+}
+
+/// Every entry, by id.
+pub(super) fn all() -> Result<Vec<Arc<Provider>>> {
+    Ok(embedded()?.all().cloned().collect())
+}
+
+/// One entry.
+pub(super) fn get(id: &str) -> Result<Arc<Provider>> {
+    let catalogue = embedded()?;
+    let found = id.parse::<ProviderId>().ok().and_then(|id| catalogue.get(&id));
+    let ids: Vec<String> = catalogue.all().filter_map(|entry| entry.id.as_ref().map(ToString::to_string)).collect();
+    found.ok_or_else(|| {
+        let near = ids.iter().min_by_key(|known| strsim::levenshtein(known, id)).map_or("", String::as_str);
+        CliError::NotFound(format!(
+            "the catalogue has no entry of this id; the nearest is `{near}`. `evergrant providers list` shows all"
+        ))
+    })
+}
+
+/// What is wrong with the built-in entries, or with these files, read together with the built-in ones that they may extend.
+pub(super) fn lint(paths: &[PathBuf]) -> Result<Vec<Finding>> {
+    let built_in = Catalogue::embedded_files().map(|(name, text)| (name.to_owned(), text.to_owned()));
+    let mut texts: BTreeMap<String, String> = built_in.collect();
+    let mut given = Vec::new();
+    for path in paths {
+        let text = std::fs::read_to_string(path).map_err(|why| CliError::File { file: path.clone(), why })?;
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        given.push(name.clone());
+        texts.insert(name, text);
+    }
+    let files = texts.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    let catalogue = match Catalogue::from_files(files) {
+        Ok(catalogue) => catalogue,
+        Err(errors) => return Ok(unreadable(errors)),
+    };
+    let worth_a_look = catalogue::lint(&catalogue).into_iter().map(|found| {
+        let file = format!("{}.toml", found.provider);
+        let line = texts.get(&file).map_or(1, |text| line_of(text, &found.field));
+        Finding { file, line, finding: format!("`{}`: {}", found.field, found.problem) }
+    });
+    Ok(worth_a_look.filter(|found| given.is_empty() || given.contains(&found.file)).collect())
+}
+
+fn unreadable(errors: EntryErrors) -> Vec<Finding> {
+    let finding = |error: EntryError| {
+        let field = if error.field.is_empty() { String::new() } else { format!("`{}`: ", error.field) };
+        Finding { file: error.file, line: error.line, finding: format!("{field}{}", error.wrong) }
+    };
+    errors.0.into_iter().map(finding).collect()
+}
+
+/// The line, from 1, of a field of the entry's own; 1 where it is inherited.
+fn line_of(text: &str, field: &str) -> usize {
+    let name = field.split(['[', '.']).next().unwrap_or(field);
+    let is_it = |line: &str| line.trim_start_matches(['[', ' ']).starts_with(name);
+    text.lines().position(is_it).map_or(1, |at| at + 1)
+}
