@@ -91,6 +91,18 @@ impl Breaker {
         }
     }
 
+    /// A refresh that was let out ended before anything was sent: another one may go in its place.
+    pub fn gave_back(&mut self) {
+        if let State::HalfOpen { out, .. } = &mut self.state {
+            *out = out.saturating_sub(1);
+        }
+    }
+
+    /// Whether it is half open and as many refreshes are out as may be.
+    pub fn is_saturated(&self) -> bool {
+        matches!(self.state, State::HalfOpen { allowed, out, .. } if out >= allowed)
+    }
+
     /// Until when an open breaker lets nothing out, not even a probe.
     pub fn waits_until(&self, now: Timestamp) -> Option<Timestamp> {
         match self.state {
@@ -187,17 +199,66 @@ impl RetryBudget {
     }
 }
 
-/// Counts the verdicts of an integration: when many fall at once, they are not believed.
+/// How many suspected connections are tried before the verdicts of a pulled brake apply.
+const SAMPLE: usize = 3;
+
+/// Counts the refusals of an integration: when many fall at once, they are not believed until a sample was tried again.
 #[derive(Clone, Debug, Default)]
 pub struct MassVerdicts {
     recent: VecDeque<(Timestamp, ConnectionId)>,
-    pulled_at: Option<Timestamp>,
+    brake: Brake,
+}
+
+#[derive(Clone, Debug, Default)]
+enum Brake {
+    #[default]
+    Free,
+    Pulled {
+        at: Timestamp,
+        wanted: usize,
+        sample: Vec<Sampled>,
+    },
+    Decided {
+        at: Timestamp,
+        apply: bool,
+    },
+}
+
+/// One of the sample; whether it was refused again is not known while it is under way.
+#[derive(Clone, Debug)]
+struct Sampled {
+    connection: ConnectionId,
+    refused: Option<bool>,
+}
+
+/// What a suspected connection may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trial {
+    /// It is one of the sample: it may be sent.
+    Try,
+    /// Not before this instant.
+    Wait(Timestamp),
+    /// It is decided whether the verdicts apply.
+    Decided {
+        /// Whether they do; otherwise every suspected connection is tried again.
+        apply: bool,
+    },
+}
+
+/// The sample has been tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Whether the verdicts apply.
+    pub apply: bool,
+    /// The connections that were refused since the brake was pulled, and shortly before.
+    pub suspects: Vec<ConnectionId>,
 }
 
 impl MassVerdicts {
     /// Notes a refusal of `connection` (`invalid_grant`, `auth_rejected`, `unknown`); says whether this one pulls the brake.
     pub fn refused(&mut self, connection: &ConnectionId, connections: u64, policy: &Policy, now: Timestamp) -> bool {
-        self.recent.retain(|(at, id)| now.since(*at) < policy.brake_window && id != connection);
+        let keeps_all = self.is_pulled();
+        self.recent.retain(|(at, id)| (keeps_all || now.since(*at) < policy.brake_window) && id != connection);
         self.recent.push_back((now, connection.clone()));
         while self.recent.len() > 4096 {
             self.recent.pop_front();
@@ -205,8 +266,9 @@ impl MassVerdicts {
         let hit = self.recent.len() as u64;
         let enough = hit >= u64::from(policy.brake_connections.max(1));
         let share = hit.saturating_mul(100) >= connections.saturating_mul(u64::from(policy.brake_share));
-        if enough && share && self.pulled_at.is_none() {
-            self.pulled_at = Some(now);
+        if enough && share && !self.is_pulled() {
+            let wanted = self.recent.len().min(SAMPLE);
+            self.brake = Brake::Pulled { at: now, wanted, sample: Vec::new() };
             return true;
         }
         false
@@ -214,21 +276,63 @@ impl MassVerdicts {
 
     /// Whether verdicts are suspended.
     pub fn is_pulled(&self) -> bool {
-        self.pulled_at.is_some()
+        matches!(self.brake, Brake::Pulled { .. })
     }
 
-    /// Since when verdicts are suspended.
-    pub fn pulled_at(&self) -> Option<Timestamp> {
-        self.pulled_at
+    /// What a connection may do that has been suspected since `since`. One that an earlier process suspected pulls the
+    /// brake again, as it was then.
+    pub fn trial(&mut self, connection: &ConnectionId, since: Timestamp, policy: &Policy, now: Timestamp) -> Trial {
+        match &self.brake {
+            Brake::Decided { at, apply } if since <= *at => return Trial::Decided { apply: *apply },
+            Brake::Pulled { .. } => {}
+            Brake::Free | Brake::Decided { .. } => {
+                self.brake = Brake::Pulled { at: since, wanted: SAMPLE, sample: Vec::new() };
+            }
+        }
+        let Brake::Pulled { at, wanted, sample } = &mut self.brake else { return Trial::Try };
+        let retry = at.plus(policy.brake_retry);
+        if now < retry {
+            return Trial::Wait(retry);
+        }
+        match sample.iter().find(|one| one.connection == *connection) {
+            // It comes round again: nobody else is left to be tried.
+            Some(Sampled { refused: Some(_), .. }) => {
+                self.decide(true, now);
+                Trial::Decided { apply: true }
+            }
+            Some(Sampled { refused: None, .. }) => Trial::Try,
+            None if sample.len() < *wanted => {
+                sample.push(Sampled { connection: connection.clone(), refused: None });
+                Trial::Try
+            }
+            None => Trial::Wait(now.plus(policy.retry_max)),
+        }
     }
 
-    /// Lets the brake go.
-    pub fn release(&mut self) {
-        self.recent.clear();
-        self.pulled_at = None;
+    /// How the trial of one of the sample ended: refused again, not refused, or (none) nothing was learned from it.
+    pub fn tried(&mut self, connection: &ConnectionId, refused: Option<bool>, now: Timestamp) -> Option<Decision> {
+        let Brake::Pulled { wanted, sample, .. } = &mut self.brake else { return None };
+        let at = sample.iter().position(|one| one.connection == *connection && one.refused.is_none())?;
+        match refused {
+            None => {
+                sample.remove(at);
+                None
+            }
+            Some(false) => Some(self.decide(false, now)),
+            Some(true) => {
+                sample[at].refused = Some(true);
+                let dead = sample.iter().filter(|one| one.refused == Some(true)).count();
+                (dead >= *wanted).then(|| self.decide(true, now))
+            }
+        }
     }
 
-    /// The connections that were refused within the window.
+    fn decide(&mut self, apply: bool, now: Timestamp) -> Decision {
+        self.brake = Brake::Decided { at: now, apply };
+        Decision { apply, suspects: self.recent.drain(..).map(|(_, id)| id).collect() }
+    }
+
+    /// The connections that were refused within the window, or since the brake was pulled.
     pub fn connections(&self) -> impl Iterator<Item = &ConnectionId> {
         self.recent.iter().map(|(_, id)| id)
     }

@@ -97,6 +97,14 @@ pub enum Health {
         /// The connection that was refused.
         connection: ConnectionId,
     },
+    /// The operator has edited an integration that was misconfigured: the next call tells whether that mended it.
+    Mending {
+        /// Since when it was misconfigured.
+        #[serde(with = "millis")]
+        since: Timestamp,
+        /// What the provider had said, scrubbed.
+        detail: String,
+    },
     /// The provider refuses our client; its connections read as `error`.
     Misconfigured {
         /// Since when.

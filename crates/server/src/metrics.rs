@@ -29,6 +29,7 @@ type Level = Family<Labels, Gauge>;
 pub struct Metrics {
     registry: Registry,
     refreshes: Count,
+    outcomes_lost: Count,
     refresh_durations: Family<Labels, Histogram, fn() -> Histogram>,
     token_requests: Count,
     connect_flows: Count,
@@ -71,6 +72,7 @@ impl Metrics {
         let mut metrics = Metrics {
             registry: Registry::default(),
             refreshes: Count::default(),
+            outcomes_lost: Count::default(),
             refresh_durations: Family::new_with_constructor(durations),
             token_requests: Count::default(),
             connect_flows: Count::default(),
@@ -85,6 +87,9 @@ impl Metrics {
         };
         let m = &metrics;
         registry.register("refresh", "Refreshes that ended, by outcome", m.refreshes.clone());
+        let what =
+            "Grants that cannot be renewed because a provider's answer was lost on the way, not by a withdrawn consent";
+        registry.register("refresh_outcome_lost", what, m.outcomes_lost.clone());
         let what = "From the first byte of a refresh to its outcome";
         registry.register("refresh_duration_seconds", what, m.refresh_durations.clone());
         registry.register("token_requests", "Calls for a token, by what was answered", m.token_requests.clone());
@@ -106,6 +111,11 @@ impl Metrics {
         let name = integration.to_string();
         self.refreshes.get_or_create(&vec![("integration", name.clone()), ("outcome", outcome.to_string())]).inc();
         self.refresh_durations.get_or_create(&vec![("integration", name)]).observe(took.as_secs_f64());
+    }
+
+    /// A grant cannot be renewed any more because an answer never reached us: no consent was withdrawn.
+    pub fn outcome_lost(&self, integration: &IntegrationName) {
+        self.outcomes_lost.get_or_create(&vec![("integration", integration.to_string())]).inc();
     }
 
     /// A call for a token was answered: `ok`, or the problem's code.

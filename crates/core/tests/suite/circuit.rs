@@ -1,6 +1,6 @@
 //! Breaker, retry budget and the mass-verdict brake.
 
-use evergrant_core::circuit::{Admission, Breaker, MassVerdicts, RetryBudget};
+use evergrant_core::circuit::{Admission, Breaker, MassVerdicts, RetryBudget, Trial};
 use evergrant_core::id::ConnectionId;
 use evergrant_core::outcome::Class;
 use evergrant_core::policy::Policy;
@@ -121,4 +121,73 @@ fn one_connection_that_fails_often_does_not_pull_the_brake() {
     for second in 0..100 {
         assert!(!verdicts.refused(&connection(1), 1, &Policy::default(), at(second)));
     }
+}
+
+/// A brake that was pulled at second 19 by 20 connections of 100.
+fn pulled(policy: &Policy) -> MassVerdicts {
+    let mut verdicts = MassVerdicts::default();
+    let pulls = (0..20).filter(|number| verdicts.refused(&connection(*number), 100, policy, at(i64::from(*number))));
+    assert_eq!(pulls.count(), 1);
+    verdicts
+}
+
+#[test]
+fn three_are_tried_after_half_an_hour_and_all_three_dead_make_the_verdicts_apply() {
+    let policy = Policy::default();
+    let mut verdicts = pulled(&policy);
+    let trial = |verdicts: &mut MassVerdicts, number, second: i64| {
+        verdicts.trial(&connection(number), at(5), &policy, at(19 + second))
+    };
+    assert_eq!(trial(&mut verdicts, 1, 1799), Trial::Wait(at(19 + 1800)));
+    for number in [1, 2, 3] {
+        assert_eq!(trial(&mut verdicts, number, 1800), Trial::Try, "{number}");
+    }
+    assert!(matches!(trial(&mut verdicts, 4, 1801), Trial::Wait(_)), "three are enough");
+    assert_eq!(verdicts.tried(&connection(1), Some(true), at(1900)), None);
+    assert_eq!(verdicts.tried(&connection(2), None, at(1900)), None, "nothing was learned from this one");
+    assert_eq!(trial(&mut verdicts, 4, 1890), Trial::Try, "so another one is tried in its place");
+    assert_eq!(verdicts.tried(&connection(3), Some(true), at(1901)), None);
+    let decision = verdicts.tried(&connection(4), Some(true), at(1902)).unwrap();
+    assert!(decision.apply);
+    assert_eq!(decision.suspects.len(), 20);
+    assert_eq!(trial(&mut verdicts, 9, 1890), Trial::Decided { apply: true });
+    assert!(!verdicts.is_pulled(), "what is refused after that is counted anew");
+}
+
+#[test]
+fn one_of_the_sample_that_works_lets_all_be_tried_again() {
+    let policy = Policy::default();
+    let mut verdicts = pulled(&policy);
+    let trial = |verdicts: &mut MassVerdicts, number| verdicts.trial(&connection(number), at(5), &policy, at(2000));
+    assert_eq!((trial(&mut verdicts, 1), trial(&mut verdicts, 2)), (Trial::Try, Trial::Try));
+    assert_eq!(verdicts.tried(&connection(1), Some(true), at(2001)), None);
+    let decision = verdicts.tried(&connection(2), Some(false), at(2002)).unwrap();
+    assert!(!decision.apply);
+    assert_eq!(trial(&mut verdicts, 1), Trial::Decided { apply: false });
+}
+
+#[test]
+fn a_suspicion_of_an_earlier_process_pulls_the_brake_as_it_was_then() {
+    let policy = Policy::default();
+    let mut verdicts = MassVerdicts::default();
+    assert_eq!(verdicts.trial(&connection(1), at(0), &policy, at(10)), Trial::Wait(at(1800)));
+    assert!(verdicts.is_pulled());
+    assert_eq!(verdicts.trial(&connection(1), at(0), &policy, at(1800)), Trial::Try);
+    assert_eq!(verdicts.tried(&connection(1), Some(true), at(1801)), None, "one is not enough");
+    let again = verdicts.trial(&connection(1), at(0), &policy, at(3601));
+    assert_eq!(again, Trial::Decided { apply: true }, "unless nobody else is left to be tried");
+}
+
+#[test]
+fn a_refresh_that_ends_unsent_makes_room_in_a_half_open_breaker() {
+    let policy = Policy::default();
+    let mut breaker = Breaker::default();
+    failing(&mut breaker, &[1, 2, 3, 4, 5], Class::Unavailable);
+    assert_eq!(breaker.admit(&policy, at(30)), Admission::Probe);
+    breaker.probed(true);
+    assert_eq!(breaker.admit(&policy, at(30)), Admission::Go);
+    assert!(breaker.is_saturated());
+    breaker.gave_back();
+    assert!(!breaker.is_saturated());
+    assert_eq!(breaker.admit(&policy, at(30)), Admission::Go);
 }

@@ -38,7 +38,7 @@ impl IntegrationStatus {
         match integration.health {
             _ if integration.paused => IntegrationStatus::Paused,
             Health::Misconfigured { .. } => IntegrationStatus::Misconfigured,
-            Health::Ok | Health::Suspected { .. } => IntegrationStatus::Ok,
+            Health::Ok | Health::Suspected { .. } | Health::Mending { .. } => IntegrationStatus::Ok,
         }
     }
 }
@@ -238,8 +238,7 @@ impl Service {
             policy: change.policy.unwrap_or_else(|| present.policy.clone()),
             paused: change.paused.unwrap_or(present.paused),
             shared_accounts: change.shared_accounts.unwrap_or(present.shared_accounts),
-            // Mended, as far as anybody can know: the next refresh tells.
-            health: if new_client { Health::Ok } else { present.health.clone() },
+            health: if new_client { edited(&present.health) } else { present.health.clone() },
             ..present.clone()
         };
         check(&next, self.now())?;
@@ -264,6 +263,16 @@ impl Service {
                     .map(Arc::new)
                     .map_err(|fault| Refusal::invalid(format!("provider.{}", fault.field), fault.expected))
             }
+        }
+    }
+}
+
+/// How an integration is doing whose client was changed: mended, as far as anybody can know; the next call tells.
+fn edited(health: &Health) -> Health {
+    match health {
+        Health::Ok | Health::Suspected { .. } => Health::Ok,
+        Health::Misconfigured { since, detail, .. } | Health::Mending { since, detail } => {
+            Health::Mending { since: *since, detail: detail.clone() }
         }
     }
 }

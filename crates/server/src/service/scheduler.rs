@@ -5,17 +5,26 @@
 
 use std::time::Duration;
 
+use evergrant_core::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::refresh::Refresher;
 
-/// The longest sleep.
-const LONGEST: Duration = Duration::from_secs(30);
+/// How often those are looked for whom an outage has kept from being renewed.
+const STALLED_EVERY: Duration = Duration::from_secs(10);
 
 /// Runs until `stop`.
 pub async fn run(refresher: Refresher, stop: CancellationToken) {
+    let mut look_at = Timestamp::from_millis(0);
     loop {
-        let sleep = refresher.start_due().await.min(LONGEST);
+        let now = refresher.clock().now();
+        if look_at <= now {
+            look_at = now.plus(STALLED_EVERY);
+            if let Err(error) = refresher.tell_stalled().await {
+                tracing::warn!(%error, "who waits for an outage to end could not be read; it is tried again");
+            }
+        }
+        let sleep = refresher.start_due().await.min(look_at.until_from(now));
         tokio::select! {
             () = stop.cancelled() => return,
             () = refresher.nudged() => {}

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use evergrant_core::connection::{Connection, LastUse, UseOutcome};
 use evergrant_core::id::ConnectionId;
+use evergrant_core::integration::Health;
 use evergrant_core::outcome::Class;
 use evergrant_core::schedule;
 use evergrant_store::ConnectionFilter;
@@ -84,6 +85,13 @@ impl Service {
             ForceRefusal::IntegrationPaused => {
                 Refusal::IntegrationPaused { integration: seen.integration.name.clone() }
             }
+            ForceRefusal::IntegrationMisconfigured => {
+                let (since, detail) = match &seen.integration.health {
+                    Health::Misconfigured { since, detail, .. } => (*since, detail.clone()),
+                    Health::Ok | Health::Suspected { .. } | Health::Mending { .. } => (self.now(), String::new()),
+                };
+                Refusal::IntegrationMisconfigured { integration: seen.integration.name.clone(), since, detail }
+            }
             ForceRefusal::TooSoon { retry_after } => {
                 let why = "This connection was refreshed on order less than a minute ago, or its provider asked for patience.";
                 Refusal::RateLimited { why, retry_after }
@@ -109,9 +117,11 @@ impl Service {
         if detail.as_ref().is_some_and(|detail| detail.len() > 1000) {
             return Err(Refusal::invalid("detail", "expected at most 1000 bytes"));
         }
+        // Its own words may hold a token: they are neither kept nor logged.
+        tracing::debug!(connection = %id, ?outcome, ?retry_after, "a use of a token was reported");
         self.store.record_use(id, LastUse { at: self.now(), outcome }).await?;
         self.metrics.reported(&seen.integration.name, outcome);
-        let result = self.refresher.report(id, &token_id, outcome, detail, retry_after).await;
+        let result = self.refresher.report(id, &token_id, outcome).await;
         let result = result.map_err(|refused| self.refused(refused, &seen.connection, &seen.integration))?;
         let seen = self.connection(caller, id).await?;
         Ok(Noted { current: result.current, refreshing: result.refreshing, seen })

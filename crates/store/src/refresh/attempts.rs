@@ -165,8 +165,9 @@ pub(super) fn count(
     tx.run_one("outcomes", text, values![hour, integration, class.as_str()])
 }
 
-/// Forgets attempts that ended before `before`, a part at a time.
+/// Forgets attempts that ended before `before`, or that began before and never ended, a part at a time.
 pub(super) fn clean(tx: &Tx<'_>, before: Timestamp, most: usize) -> Result<usize, StoreError> {
-    let text = "DELETE FROM attempts WHERE id IN (SELECT id FROM attempts WHERE ended_at < ?1 LIMIT ?2)";
+    let text =
+        "DELETE FROM attempts WHERE id IN (SELECT id FROM attempts WHERE COALESCE(ended_at, sending_at) < ?1 LIMIT ?2)";
     tx.run(text, values![before, most])
 }

@@ -108,12 +108,7 @@ impl Store {
     ///
     /// # Errors
     /// Those of every read.
-    pub async fn due(
-        &self,
-        now: Timestamp,
-        skip: &[IntegrationName],
-        limit: usize,
-    ) -> Result<Vec<ConnectionId>, StoreError> {
+    pub async fn due(&self, now: Timestamp, skip: &[IntegrationName], limit: usize) -> Result<Vec<Due>, StoreError> {
         let names = self.names_but(skip);
         self.read(move |sql, _| {
             let mut due = Vec::new();
@@ -122,7 +117,47 @@ impl Store {
             }
             due.sort_by_key(|due| (due.expires_at.is_none(), due.expires_at, due.next_at));
             due.truncate(limit);
-            Ok(due.into_iter().map(|due| due.id).collect())
+            Ok(due)
+        })
+        .await
+    }
+
+    /// The connection of an integration that is due next, but `but`; none if there is no other that is ever due.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn another_connection(
+        &self,
+        name: &IntegrationName,
+        but: &ConnectionId,
+    ) -> Result<Option<ConnectionId>, StoreError> {
+        let (name, but) = (name.clone(), but.clone());
+        self.read(move |sql, _| {
+            let text = "SELECT connection_id FROM lives WHERE integration = ?1 AND next_at IS NOT NULL \
+                        AND connection_id <> ?2 AND status = 'connected' ORDER BY next_at LIMIT 1";
+            sql.one(text, values![name, but], |row| row.parse(0))
+        })
+        .await
+    }
+
+    /// At most `limit` connections of an integration whose access token ended before `until`, in the order of its end,
+    /// behind `after`. Those who must reconnect are left out.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn expired(
+        &self,
+        name: &IntegrationName,
+        after: (Timestamp, String),
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, ConnectionId)>, StoreError> {
+        let (name, (at, id)) = (name.clone(), after);
+        self.read(move |sql, _| {
+            let text = "SELECT expires_at, connection_id FROM lives WHERE integration = ?1 AND status = 'connected' \
+                        AND expires_at < ?4 AND (expires_at > ?2 OR (expires_at = ?2 AND connection_id > ?3)) \
+                        ORDER BY expires_at, connection_id LIMIT ?5";
+            sql.all(text, values![name, at, id, until, limit], |row| Ok((row.time(0)?, row.parse(1)?)))
         })
         .await
     }
@@ -266,8 +301,13 @@ impl Store {
     }
 }
 
-struct Due {
-    id: ConnectionId,
+/// A connection that is due.
+#[derive(Clone, Debug)]
+pub struct Due {
+    /// Which.
+    pub id: ConnectionId,
+    /// Through which integration.
+    pub integration: IntegrationName,
     next_at: Timestamp,
     expires_at: Option<Timestamp>,
 }
@@ -276,7 +316,8 @@ fn due_of(sql: &Sql<'_>, name: &IntegrationName, now: Timestamp, limit: usize) -
     let text = "SELECT connection_id, next_at, expires_at FROM lives WHERE integration = ?1 AND next_at <= ?2 \
                 AND lease_until <= ?2 ORDER BY next_at, expires_at LIMIT ?3";
     sql.all(text, values![name, now, limit], |row| {
-        Ok(Due { id: row.parse(0)?, next_at: row.time(1)?, expires_at: row.opt_time(2)? })
+        let (id, integration) = (row.parse(0)?, name.clone());
+        Ok(Due { id, integration, next_at: row.time(1)?, expires_at: row.opt_time(2)? })
     })
 }
 

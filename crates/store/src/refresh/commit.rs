@@ -6,7 +6,6 @@ use std::time::Duration;
 use evergrant_core::connection::{Account, Connection, Life};
 use evergrant_core::grant::Grant;
 use evergrant_core::id::ConnectionId;
-use evergrant_core::outcome::Class;
 use evergrant_core::time::Timestamp;
 
 use super::attempts::{self, AttemptResult, End};
@@ -65,7 +64,8 @@ fn success(
         return Ok(done);
     }
     let id = &from.connection;
-    let end = |result| End { class: Class::Success, detail: "", result };
+    let class = commit.class;
+    let end = |result| End { class, detail: "", result };
     let Some(guard) = Guard::read(tx, id)?.filter(|guard| !guard.is_disconnected()) else {
         // Erased or ended on purpose while the answer was on its way: nobody may use these tokens any more.
         attempts::end(tx, &commit.attempt, from, &shared.node, &end(AttemptResult::Disconnected), now)?;
@@ -83,7 +83,7 @@ fn success(
     attempts::end(tx, &commit.attempt, from, &shared.node, &end(AttemptResult::Stored), now)?;
     let record = reread(tx, id)?;
     tell(tx, shared, &record.connection, &guard.status, (&commit.notices, &commit.events), now)?;
-    attempts::count(tx, &record.connection.integration, Class::Success, now)?;
+    attempts::count(tx, &record.connection.integration, class, now)?;
     Ok(Committed::Stored { grant: Durable::committed(commit.grant), record })
 }
 

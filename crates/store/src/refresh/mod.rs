@@ -27,6 +27,7 @@ use crate::record::{Durable, TokenRecord};
 use crate::shared::Tx;
 
 pub use attempts::{AttemptEnd, AttemptRecord, AttemptResult};
+pub use claim::Due;
 pub(crate) use commit::{reread, tell, with_generation};
 pub use spares::{Spare, SpareId};
 
@@ -140,6 +141,8 @@ pub enum Forced {
 pub struct SuccessCommit {
     /// The attempt.
     pub attempt: AttemptId,
+    /// How it ended: [`Class::Success`], or what an answer is called of which only a refresh token could be kept.
+    pub class: Class,
     /// The new tokens, whole: what the answer left out is carried over by the caller.
     pub grant: Grant,
     /// The life from now on; its grant's generation is set by the store.

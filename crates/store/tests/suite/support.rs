@@ -9,6 +9,7 @@ use evergrant_core::grant::{Grant, GrantFacts};
 use evergrant_core::id::{AttemptId, ConnectionId, IntegrationName, NodeId};
 use evergrant_core::integration::{Health, Integration, ProviderSource, StoredClientSecret};
 use evergrant_core::lifetime::Expiry;
+use evergrant_core::outcome::Class;
 use evergrant_core::policy::PolicyOverrides;
 use evergrant_core::provider::Provider;
 use evergrant_core::secret::{AccessToken, ClientSecret, RefreshToken};
@@ -194,6 +195,7 @@ pub async fn claim(store: &Store, id: &ConnectionId, at: Timestamp) -> Leased {
 pub fn success(attempt: &AttemptId, mark: &str) -> SuccessCommit {
     SuccessCommit {
         attempt: attempt.clone(),
+        class: Class::Success,
         grant: grant(mark),
         life: Life::new(facts()),
         next_at: Some(after(6000)),

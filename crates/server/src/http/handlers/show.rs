@@ -51,7 +51,9 @@ pub fn whole_provider(provider: &Provider) -> Value {
 pub fn integration(integration: &Integration, service: &Service) -> IntegrationView {
     let detail = match &integration.health {
         Health::Ok => None,
-        Health::Suspected { detail, .. } | Health::Misconfigured { detail, .. } => Some(detail.clone()),
+        Health::Suspected { detail, .. } | Health::Mending { detail, .. } | Health::Misconfigured { detail, .. } => {
+            Some(detail.clone())
+        }
     };
     let secret = |secret: &StoredClientSecret| ClientSecretView { expires_at: secret.expires_at };
     IntegrationView {

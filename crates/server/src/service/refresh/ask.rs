@@ -159,9 +159,8 @@ impl Question<'_> {
             return if live { self.hand_out(record, false) } else { Err(barred) };
         }
         let id = &record.connection.id;
-        let mut flight = self.refresher.join(id, Trigger::Demand(self.min_ttl));
         let landed = tokio::select! {
-            landed = flight.wait_for(Option::is_some) => landed.ok().and_then(|landing| landing.clone()),
+            landing = self.refresher.fly(id, Trigger::Demand(self.min_ttl)) => Some(landing),
             () = self.refresher.0.clock.sleep(wait) => None,
         };
         let Some(landing) = landed else {
@@ -251,7 +250,7 @@ impl Question<'_> {
             NotSent::Gone => TokenRefusal::NotFound,
             NotSent::Paused => TokenRefusal::IntegrationPaused,
             NotSent::Misconfigured => self.barred().unwrap_or_else(|| self.under_way()),
-            NotSent::Storage => TokenRefusal::StorageUnavailable { retry_after: STORAGE_RETRY },
+            NotSent::Storage | NotSent::Unreadable => TokenRefusal::StorageUnavailable { retry_after: STORAGE_RETRY },
             NotSent::NoRefreshToken => TokenRefusal::NoToken,
             NotSent::Closed(_) => TokenRefusal::ProviderUnavailable {
                 class: None,

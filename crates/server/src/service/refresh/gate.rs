@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use evergrant_core::circuit::{Admission, Breaker, MassVerdicts, RetryBudget};
+use evergrant_core::circuit::{Admission, Breaker, Decision, MassVerdicts, RetryBudget, Trial};
 use evergrant_core::id::{ConnectionId, IntegrationName};
 use evergrant_core::outcome::Class;
 use evergrant_core::policy::Policy;
@@ -23,12 +23,12 @@ pub struct Gates {
 }
 
 impl Gates {
-    /// The gate of an integration; made at its first use with the concurrency of its policy.
+    /// The gate of an integration; made at its first use. Another concurrency counts for those who come after.
     pub fn of(&self, name: &IntegrationName, policy: &Policy) -> Arc<Gate> {
         let mut gates = lock(&self.by_name);
-        let gate = gates.entry(name.clone()).or_insert_with(|| Arc::new(Gate::new(policy.concurrency)));
+        let gate = gates.entry(name.clone()).or_insert_with(|| Arc::new(Gate::new(policy.concurrency, Arc::default())));
         if gate.concurrency != policy.concurrency {
-            *gate = Arc::new(Gate::new(policy.concurrency));
+            *gate = Arc::new(Gate::new(policy.concurrency, gate.state.clone()));
         }
         gate.clone()
     }
@@ -38,7 +38,7 @@ impl Gates {
         lock(&self.by_name).get(name).cloned()
     }
 
-    /// Integrations of which nothing may be sent in the background at `now`: paused, open, or with a full queue.
+    /// Integrations of which nothing may be sent in the background at `now`: paused, open, or with all places taken.
     pub fn blocked(&self, now: Timestamp) -> Vec<IntegrationName> {
         let gates = lock(&self.by_name);
         gates.iter().filter(|(_, gate)| gate.blocks_background(now)).map(|(name, _)| name.clone()).collect()
@@ -48,6 +48,13 @@ impl Gates {
     pub fn next_opening(&self, now: Timestamp) -> Option<Timestamp> {
         let gates = lock(&self.by_name);
         gates.values().filter_map(|gate| gate.opens_at(now)).min()
+    }
+
+    /// The integrations whose breaker is open or half open.
+    pub fn broken(&self) -> Vec<(IntegrationName, Arc<Gate>)> {
+        let gates = lock(&self.by_name);
+        let broken = gates.iter().filter(|(_, gate)| gate.breaker_open());
+        broken.map(|(name, gate)| (name.clone(), gate.clone())).collect()
     }
 }
 
@@ -67,13 +74,40 @@ pub struct Slot {
     _background: Option<OwnedSemaphorePermit>,
 }
 
+/// A refresh that was let out. Dropped before an outcome came of it, it makes room for another.
+#[derive(Debug)]
+pub struct Admitted {
+    gate: Arc<Gate>,
+    settled: bool,
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        if !self.settled {
+            lock(&self.gate.state).breaker.gave_back();
+        }
+    }
+}
+
+/// The one call that finds out whether the provider accepts our client again.
+#[derive(Debug)]
+pub struct Probe {
+    gate: Arc<Gate>,
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        lock(&self.gate.state).probing = false;
+    }
+}
+
 /// One integration's gate.
 #[derive(Debug)]
 pub struct Gate {
     concurrency: u32,
     total: Arc<Semaphore>,
     background: Arc<Semaphore>,
-    state: Mutex<GateState>,
+    state: Arc<Mutex<GateState>>,
 }
 
 #[derive(Debug, Default)]
@@ -84,6 +118,8 @@ struct GateState {
     pause: Option<Pause>,
     next_slot: Option<Timestamp>,
     last_success: Vec<(ConnectionId, Timestamp)>,
+    probing: bool,
+    stalled_told: Option<(Timestamp, String)>,
 }
 
 #[derive(Clone, Debug)]
@@ -111,14 +147,14 @@ impl Closed {
 }
 
 impl Gate {
-    fn new(concurrency: u32) -> Self {
+    fn new(concurrency: u32, state: Arc<Mutex<GateState>>) -> Self {
         let total = concurrency.max(1) as usize;
         let background = (total - total / 4).max(1);
         Gate {
             concurrency,
             total: Arc::new(Semaphore::new(total)),
             background: Arc::new(Semaphore::new(background)),
-            state: Mutex::default(),
+            state,
         }
     }
 
@@ -132,19 +168,36 @@ impl Gate {
         Some(Slot { _total: total, _background: background })
     }
 
+    /// A place in the background, if one is free.
+    pub fn free_slot(&self) -> Option<Slot> {
+        let background = self.background.clone().try_acquire_owned().ok()?;
+        let total = self.total.clone().try_acquire_owned().ok()?;
+        Some(Slot { _total: total, _background: Some(background) })
+    }
+
     /// Whether something may be sent now; [`Admission::Probe`] asks for a bare connection first.
     ///
     /// # Errors
     /// [`Closed`] says why not, and until when.
-    pub fn admit(&self, policy: &Policy, now: Timestamp) -> Result<Admission, Closed> {
+    pub fn admit(self: &Arc<Self>, policy: &Policy, now: Timestamp) -> Result<(Admission, Admitted), Closed> {
         let mut state = lock(&self.state);
         if let Some(pause) = state.pause.as_ref().filter(|pause| pause.until > now) {
             return Err(Closed::RateLimited(pause.until));
         }
         match state.breaker.admit(policy, now) {
             Admission::Wait(until) => Err(Closed::BreakerOpen(until)),
-            admission => Ok(admission),
+            // A probe is not counted among those that are out.
+            admission => Ok((admission, Admitted { gate: self.clone(), settled: admission == Admission::Probe })),
         }
+    }
+
+    /// The one probe of a misconfigured integration; none while another is under way.
+    pub fn probe(self: &Arc<Self>) -> Option<Probe> {
+        let mut state = lock(&self.state);
+        if std::mem::replace(&mut state.probing, true) {
+            return None;
+        }
+        Some(Probe { gate: self.clone() })
     }
 
     /// Whether the breaker is open or half open.
@@ -180,16 +233,21 @@ impl Gate {
     pub fn ended(
         &self,
         connection: &ConnectionId,
-        class: Class,
-        retry_after: Option<Duration>,
+        (class, retry_after): (Class, Option<Duration>),
+        admitted: Option<Admitted>,
         policy: &Policy,
         now: Timestamp,
     ) {
         let mut state = lock(&self.state);
+        if let Some(mut admitted) = admitted {
+            admitted.settled = true;
+        }
         state.breaker.ended(connection, class, policy, now);
+        if !state.breaker.is_open() {
+            state.stalled_told = None;
+        }
         match class {
             Class::Success => {
-                state.pause = None;
                 state.last_success.retain(|(id, _)| id != connection);
                 state.last_success.push((connection.clone(), now));
                 let surplus = state.last_success.len().saturating_sub(2);
@@ -199,7 +257,8 @@ impl Gate {
                 let asked = retry_after.unwrap_or(policy.rate_limit_wait);
                 let confirmed = state.pause.as_ref().is_some_and(|pause| pause.by != *connection);
                 let span = if confirmed { asked } else { asked.min(UNCONFIRMED_PAUSE) };
-                state.pause = Some(Pause { until: now.plus(span), by: connection.clone() });
+                let until = state.pause.as_ref().map_or(now, |pause| pause.until).max(now.plus(span));
+                state.pause = Some(Pause { until, by: connection.clone() });
             }
             _ => {}
         }
@@ -210,23 +269,47 @@ impl Gate {
         lock(&self.state).last_success.iter().any(|(id, at)| id != connection && *at >= since)
     }
 
-    /// Notes a refusal; true when this one pulls the mass-verdict brake.
-    pub fn refused(&self, connection: &ConnectionId, connections: u64, policy: &Policy, now: Timestamp) -> bool {
-        lock(&self.state).verdicts.refused(connection, connections, policy, now)
+    /// Notes a refusal. When this one pulls the mass-verdict brake, the other connections that were refused with it.
+    pub fn refused(
+        &self,
+        connection: &ConnectionId,
+        connections: u64,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Option<Vec<ConnectionId>> {
+        let mut state = lock(&self.state);
+        let pulls = state.verdicts.refused(connection, connections, policy, now);
+        pulls.then(|| state.verdicts.connections().filter(|id| *id != connection).cloned().collect())
     }
 
-    /// Whether verdicts are suspended, and since when.
-    pub fn brake_pulled_at(&self) -> Option<Timestamp> {
-        lock(&self.state).verdicts.pulled_at()
+    /// Whether verdicts are suspended.
+    pub fn brake_pulled(&self) -> bool {
+        lock(&self.state).verdicts.is_pulled()
     }
 
-    /// Lets the brake go.
-    pub fn release_brake(&self) {
-        lock(&self.state).verdicts.release();
+    /// What a suspected connection may do.
+    pub fn trial(&self, connection: &ConnectionId, since: Timestamp, policy: &Policy, now: Timestamp) -> Trial {
+        lock(&self.state).verdicts.trial(connection, since, policy, now)
+    }
+
+    /// How the trial of a suspected connection ended.
+    pub fn tried(&self, connection: &ConnectionId, refused: Option<bool>, now: Timestamp) -> Option<Decision> {
+        lock(&self.state).verdicts.tried(connection, refused, now)
+    }
+
+    /// Behind which expired connection those are that have not been looked at in this outage.
+    pub fn stalled_told(&self) -> (Timestamp, String) {
+        lock(&self.state).stalled_told.clone().unwrap_or((Timestamp::from_millis(0), String::new()))
+    }
+
+    /// They have been looked at, up to this one.
+    pub fn set_stalled_told(&self, last: (Timestamp, String)) {
+        lock(&self.state).stalled_told = Some(last);
     }
 
     fn blocks_background(&self, now: Timestamp) -> bool {
-        self.background.available_permits() == 0 || self.opens_at(now).is_some()
+        let full = self.background.available_permits() == 0 || self.total.available_permits() == 0;
+        full || lock(&self.state).breaker.is_saturated() || self.opens_at(now).is_some()
     }
 
     fn opens_at(&self, now: Timestamp) -> Option<Timestamp> {

@@ -2,75 +2,173 @@
 
 use std::time::Duration;
 
-use evergrant_core::connection::Uncertain;
+use evergrant_core::connection::{Life, ReauthReason, Status, Uncertain};
 use evergrant_core::grant::{Grant, GrantFacts};
+use evergrant_core::id::{AttemptId, ConnectionId};
 use evergrant_core::integration::Health;
 use evergrant_core::lifecycle::{self, Event, Transition};
 use evergrant_core::lifetime::{Expiry, TokenSet};
 use evergrant_core::notice::NoticeKind;
 use evergrant_core::outcome::{Class, Failure, Outcome};
 use evergrant_core::provider::ReplayKind;
+use evergrant_core::secret::RefreshToken;
 use evergrant_core::time::Timestamp;
-use evergrant_store::refresh::{AttemptOutcome, Committed, Leased, SuccessCommit, VerdictCommit, VerdictCommitted};
-use evergrant_store::{NewEvent, NewNotice, Report, StoreError, TokenRecord};
+use evergrant_store::journal::Journalled;
+use evergrant_store::refresh::{
+    AttemptOutcome, Claim, Committed, Leased, RefreshedFrom, SuccessCommit, VerdictCommit, VerdictCommitted,
+};
+use evergrant_store::{NewEvent, NewNotice, Report, StoreError, TokenRecord, Trouble};
 use std::sync::Arc;
 
-use super::flight::{Flight, Sent};
-use super::{Landing, NotSent};
+use super::flight::Flight;
+use super::judge::Judgement;
+use super::send::Sent;
+use super::{CUT_OFF, Landing, NotSent, Refresher, Trigger};
+use crate::provider::Answer;
 
 /// The pause between tries of a commit that must hold.
 const COMMIT_RETRY: Duration = Duration::from_millis(250);
 
+/// Which sending an outcome is of.
+struct Of {
+    attempt: AttemptId,
+    sent_at: Timestamp,
+}
+
+/// Lands an answer that an earlier process journalled and the database does not know.
+///
+/// # Errors
+/// [`StoreError`]: then the entry stays, and is tried at the next start.
+pub(super) async fn land_journalled(
+    refresher: &Refresher,
+    id: &ConnectionId,
+    generation: u64,
+    found: &Journalled,
+) -> Result<(), StoreError> {
+    let Some(flight) = Flight::of(refresher, id, Trigger::Background).await? else { return Ok(()) };
+    let entry = &found.entry;
+    let cut_off = entry.headers.iter().find(|(name, _)| name == CUT_OFF).map(|(_, why)| why.as_str());
+    let body = bytes::Bytes::copy_from_slice(&entry.body);
+    let answer = Answer { status: entry.status, headers: entry.headers.clone(), body };
+    let (provider, purpose) = (&flight.integration.provider, flight.purpose());
+    let outcome = match cut_off {
+        None => super::classify(provider, &answer, entry.sent_at, purpose, &[]),
+        Some(why) => super::classify_cut_off(provider, &answer, why, entry.sent_at, purpose, &[]),
+    };
+    // What was committed once and changed no grant is nothing to be told again.
+    if found.committed && outcome.class() != Class::Success {
+        return Ok(());
+    }
+    let of = Of { attempt: entry.attempt.clone(), sent_at: entry.sent_at };
+    match refresher.0.store.claim(id, refresher.0.clock.now(), flight.policy.lease).await? {
+        // An answer to a later generation than the stored one is newer all the more: the database lost some.
+        Claim::Leased(leased) if leased.generation <= generation => {
+            let sent = Sent::found(outcome, of.attempt, of.sent_at, cut_off.is_none());
+            flight.land(*leased, sent).await.map(drop)
+        }
+        Claim::Leased(leased) => {
+            flight.spare(&leased, outcome, &of, generation).await;
+            let next_at = flight.next_at(&leased);
+            refresher.0.store.release(*leased, next_at).await
+        }
+        Claim::Gone => {
+            flight.orphan(outcome, &of, generation).await;
+            Ok(())
+        }
+        // Not at a start, where this process alone holds the data.
+        Claim::Busy { .. } => Err(StoreError::Unavailable { trouble: Trouble::Locked, cause: None }),
+    }
+}
+
 impl Flight<'_> {
+    /// An answer that the stored grant has overtaken is kept as a spare.
+    async fn spare(&self, leased: &Leased, outcome: Outcome, of: &Of, generation: u64) {
+        let Outcome::Success(tokens) = outcome else { return };
+        let facts = self.facts(leased, &tokens, of.sent_at);
+        let commit = self.bare(*tokens, facts, of);
+        self.stored(&RefreshedFrom::journalled(self.id.clone(), generation), &commit).await;
+    }
+
+    /// Tokens of a connection that was ended: the provider is told that they end too.
+    async fn orphan(&self, outcome: Outcome, of: &Of, generation: u64) {
+        let Outcome::Success(tokens) = outcome else { return };
+        let facts = GrantFacts {
+            generation: generation + 1,
+            issued_at: of.sent_at,
+            expiry: tokens.expiry,
+            lifetime_millis: None,
+            token_id: self.inner.store.fingerprint(tokens.access_token.expose()),
+            has_access_token: true,
+            has_refresh_token: tokens.refresh_token.is_some(),
+            refresh_expires_at: tokens.refresh_expires_at,
+            scopes: Vec::new(),
+            oddities: Vec::new(),
+        };
+        let commit = self.bare(*tokens, facts, of);
+        self.stored(&RefreshedFrom::journalled(self.id.clone(), generation), &commit).await;
+    }
+
+    fn bare(&self, tokens: TokenSet, facts: GrantFacts, of: &Of) -> SuccessCommit {
+        SuccessCommit {
+            attempt: of.attempt.clone(),
+            class: Class::Success,
+            grant: Grant {
+                access_token: Some(tokens.access_token),
+                refresh_token: tokens.refresh_token,
+                token_type: tokens.token_type,
+            },
+            life: Life::new(facts),
+            next_at: None,
+            provider_data: None,
+            account: None,
+            notices: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
     /// Takes an outcome to the database and says what became of the flight.
-    pub(super) async fn land(&self, leased: Leased, sent: Sent) -> Result<Landing, StoreError> {
+    pub(super) async fn land(&self, leased: Leased, mut sent: Sent) -> Result<Landing, StoreError> {
         let now = self.inner.clock.now();
         let (class, retry_after) = match &sent.outcome {
             Outcome::Success(_) => (Class::Success, None),
             Outcome::Failure(failure) => (failure.class, failure.retry_after),
         };
-        self.gate.ended(self.id, class, retry_after, &self.policy, now);
+        self.gate.ended(self.id, (class, retry_after), sent.admitted.take(), &self.policy, now);
         self.inner.metrics.refreshed(&self.integration.name, class, now.since(sent.sent_at));
-        let journalled = sent.journalled;
+        let of = Of { attempt: sent.attempt, sent_at: sent.sent_at };
         let landing = match sent.outcome {
-            Outcome::Success(tokens) => self.keep(&leased, *tokens, &sent.attempt, sent.sent_at, sent.whole).await,
-            Outcome::Failure(failure) => self.refuse(&leased, failure, &sent.attempt, sent.sent_at).await,
+            Outcome::Success(tokens) => self.keep(&leased, *tokens, &of, sent.from.as_deref(), sent.whole).await,
+            Outcome::Failure(failure) => self.refuse(&leased, failure, &of).await,
         };
-        if let Some(seq) = journalled {
+        if let Some(seq) = sent.journalled {
             self.inner.store.journal().mark_committed(seq);
         }
         Ok(landing)
     }
 
     /// A grant came: it is stored by generation, again and again until it is.
-    async fn keep(
-        &self,
-        leased: &Leased,
-        tokens: TokenSet,
-        attempt: &evergrant_core::id::AttemptId,
-        sent_at: Timestamp,
-        whole: bool,
-    ) -> Landing {
+    async fn keep(&self, leased: &Leased, tokens: TokenSet, of: &Of, from: Option<&Grant>, whole: bool) -> Landing {
         let now = self.inner.clock.now();
         let before = &leased.connection.life;
-        let stored = leased.grant.as_deref();
+        let sent_from = from.or(leased.grant.as_deref());
         let rotated = tokens.refresh_token.is_some();
-        let facts = self.facts(leased, &tokens, sent_at);
+        let facts = self.facts(leased, &tokens, of.sent_at);
         let grant = Grant {
             access_token: Some(tokens.access_token),
-            refresh_token: tokens.refresh_token.or_else(|| stored.and_then(|grant| grant.refresh_token.clone())),
+            refresh_token: tokens.refresh_token.or_else(|| sent_from.and_then(|grant| grant.refresh_token.clone())),
             token_type: tokens.token_type,
         };
         let around = self.around(leased, false);
         let mut transition = lifecycle::advance(before.clone(), Event::Refreshed { grant: facts }, &around, now);
         if !whole && !rotated && self.integration.provider.replay != ReplayKind::None {
             // The answer broke off after the access token: a new refresh token may have stood behind it.
-            transition.life.uncertain = Some(Uncertain { since: sent_at, sendings: 1 });
+            transition.life.uncertain = Some(Uncertain { since: of.sent_at, sendings: 1 });
         }
         let mut provider_data = leased.connection.provider_data.clone();
         provider_data.extend(tokens.provider_data);
         let commit = SuccessCommit {
-            attempt: attempt.clone(),
+            attempt: of.attempt.clone(),
+            class: Class::Success,
             grant,
             next_at: self.due(&transition),
             notices: self.notices(leased, &transition, now),
@@ -79,19 +177,26 @@ impl Flight<'_> {
             account: None,
             life: transition.life,
         };
-        let landing = loop {
-            match self.inner.store.commit_success(&leased.source(), commit.clone(), self.inner.clock.now()).await {
-                Ok(Committed::Stored { record, .. }) => break Landing::Refreshed(record),
-                Ok(Committed::Superseded { record }) => break Landing::Overtaken(record),
-                Ok(Committed::Disconnected) => break Landing::NotSent(NotSent::Gone),
+        let landing = match self.stored(&leased.source(), &commit).await {
+            Committed::Stored { record, .. } => Landing::Refreshed(record),
+            Committed::Superseded { record } => Landing::Overtaken(record),
+            Committed::Disconnected => Landing::NotSent(NotSent::Gone),
+        };
+        self.mended().await;
+        landing
+    }
+
+    /// Commits what an answer brought, again and again until it holds: it is the only copy but the journal's.
+    async fn stored(&self, source: &RefreshedFrom, commit: &SuccessCommit) -> Committed {
+        loop {
+            match self.inner.store.commit_success(source, commit.clone(), self.inner.clock.now()).await {
+                Ok(committed) => return committed,
                 Err(error) => {
                     tracing::error!(connection = %self.id, %error, "a new grant is not stored yet; it is kept in the journal and tried again");
                     self.inner.clock.sleep(COMMIT_RETRY).await;
                 }
             }
-        };
-        self.mended().await;
-        landing
+        }
     }
 
     fn facts(&self, leased: &Leased, tokens: &TokenSet, sent_at: Timestamp) -> GrantFacts {
@@ -117,41 +222,112 @@ impl Flight<'_> {
     }
 
     /// No grant came: what follows is stored by fence, if the refresh token that was sent is still the stored one.
-    async fn refuse(
-        &self,
-        leased: &Leased,
-        failure: Failure,
-        attempt: &evergrant_core::id::AttemptId,
-        sent_at: Timestamp,
-    ) -> Landing {
+    async fn refuse(&self, leased: &Leased, failure: Failure, of: &Of) -> Landing {
         let now = self.inner.clock.now();
         let class = failure.class;
-        let brake = self.brake(class, now);
-        let around = self.around(leased, brake);
-        let event = Event::Failed { failure: failure.clone(), sent_at };
+        let pulled_with = self.counted(class, now);
+        let around = self.around(leased, self.gate.brake_pulled());
+        let event = Event::Failed { failure: failure.clone(), sent_at: of.sent_at };
         let transition = lifecycle::advance(leased.connection.life.clone(), event, &around, now);
         let client_refused = transition.client_refused;
-        let outcome = AttemptOutcome { attempt: attempt.clone(), class, detail: failure.detail.clone() };
-        let record = self.commit_life(leased, transition, Some(outcome), class, now).await;
+        let record = match failure.salvaged_refresh_token.clone() {
+            Some(token) => self.salvage(leased, transition, token, class, of).await,
+            None => {
+                let outcome = AttemptOutcome { attempt: of.attempt.clone(), class, detail: failure.detail.clone() };
+                self.commit_life(leased, transition, Some(outcome), class, now).await
+            }
+        };
         if client_refused {
             self.client_refused(&failure).await;
         }
+        if let Some(others) = pulled_with {
+            self.brake_pulled(others, now).await;
+        }
         match record {
-            Some(record) => Landing::Ended { record, failure: Box::new(failure) },
+            Some(record) => {
+                self.count_lost(leased, &record);
+                Landing::Ended { record, failure: Box::new(failure) }
+            }
             None => Landing::NotSent(NotSent::Changed),
         }
     }
 
-    fn brake(&self, class: Class, now: Timestamp) -> bool {
-        if self.gate.brake_pulled_at().is_some_and(|at| now.since(at) > self.policy.brake_retry) {
-            // What is refused after the rest is counted anew.
-            self.gate.release_brake();
+    /// An answer without a usable access token brought a whole refresh token: the old one is spent, so this one is kept.
+    async fn salvage(
+        &self,
+        leased: &Leased,
+        transition: Transition,
+        token: RefreshToken,
+        class: Class,
+        of: &Of,
+    ) -> Option<Arc<TokenRecord>> {
+        let now = self.inner.clock.now();
+        let stored = leased.grant.as_deref();
+        let mut life = transition.life.clone();
+        // The new token has never been sent.
+        life.uncertain = None;
+        if let Some(facts) = life.grant.as_mut() {
+            facts.has_refresh_token = true;
+            let sliding = self.integration.provider.idle_limit().map(|limit| of.sent_at.plus(limit));
+            facts.refresh_expires_at = sliding.or(facts.refresh_expires_at);
         }
-        if matches!(class, Class::InvalidGrant | Class::AuthRejected | Class::Unknown) {
-            let connections = self.inner.store.status_counts(&self.integration.name).connected;
-            self.gate.refused(self.id, connections, &self.policy, now);
+        let commit = SuccessCommit {
+            attempt: of.attempt.clone(),
+            class,
+            grant: Grant {
+                access_token: stored.and_then(|grant| grant.access_token.clone()),
+                refresh_token: Some(token),
+                token_type: stored.map(|grant| grant.token_type.clone()).unwrap_or_default(),
+            },
+            next_at: self.due(&transition),
+            notices: self.notices(leased, &transition, now),
+            events: self.events(&transition, class),
+            provider_data: None,
+            account: None,
+            life,
+        };
+        match self.stored(&leased.source(), &commit).await {
+            Committed::Stored { record, .. } | Committed::Superseded { record } => Some(record),
+            Committed::Disconnected => None,
         }
-        self.gate.brake_pulled_at().is_some()
+    }
+
+    /// Counts a refusal for the mass-verdict brake; when it pulls it, those that were refused shortly before.
+    fn counted(&self, class: Class, now: Timestamp) -> Option<Vec<ConnectionId>> {
+        if !matches!(class, Class::InvalidGrant | Class::AuthRejected | Class::Unknown) {
+            return None;
+        }
+        let connections = self.inner.store.status_counts(&self.integration.name).living();
+        self.gate.refused(self.id, connections, &self.policy, now)
+    }
+
+    /// So many refusals at once are hardly their people's fault: the operator is told, and verdicts are taken back.
+    async fn brake_pulled(&self, others: Vec<ConnectionId>, now: Timestamp) {
+        let what = format!(
+            "{} connections were refused by the provider within {} minutes. That is hardly their people's doing: a wrong \
+             client, a moved address or trouble at the provider looks like this. Nobody was told, every token was kept; \
+             three of them are tried again in {} minutes. Look at the integration and at the provider's status page.",
+            others.len() + 1,
+            self.policy.brake_window.as_secs().div_ceil(60),
+            self.policy.brake_retry.as_secs().div_ceil(60),
+        );
+        let mut alert = NewNotice::new(NoticeKind::OperatorAlert, now);
+        alert.detail.insert("what".to_owned(), what.into());
+        let event = NewEvent::new("integration.verdicts_suspended").with("connections", others.len() + 1);
+        let report = Report { notices: vec![alert], ..Report::default() }.event(event);
+        if let Err(error) = self.inner.store.note(Some(&self.integration.name), report, now).await {
+            tracing::error!(integration = %self.integration.name, %error, "the operator could not be told of suspended verdicts");
+        }
+        self.refresher.judge(others, Judgement::BrakePulled);
+    }
+
+    /// A grant whose answer was lost on the way is told apart from one that was revoked.
+    fn count_lost(&self, leased: &Leased, record: &TokenRecord) {
+        let is_lost =
+            |status: &Status| matches!(status, Status::NeedsReauth { reason: ReauthReason::RefreshOutcomeLost, .. });
+        if is_lost(&record.connection.life.status) && !is_lost(&leased.connection.life.status) {
+            self.inner.metrics.outcome_lost(&self.integration.name);
+        }
     }
 
     /// Stores a life without a new grant; none: somebody else's newer word holds.
@@ -188,7 +364,7 @@ impl Flight<'_> {
     }
 
     fn notices(&self, leased: &Leased, transition: &Transition, now: Timestamp) -> Vec<NewNotice> {
-        let episode = |life: &evergrant_core::connection::Life| life.episode.as_ref().map(|episode| episode.since);
+        let episode = |life: &Life| life.episode.as_ref().map(|episode| episode.since);
         let since = episode(&transition.life).or_else(|| episode(&leased.connection.life)).unwrap_or(now);
         transition.notices.iter().map(|kind| NewNotice::new(*kind, since)).collect()
     }
@@ -217,7 +393,7 @@ impl Flight<'_> {
         let (since, alone) = match health {
             Health::Ok => (now, !self.has_company()),
             Health::Suspected { since, connection, .. } => (*since, connection != self.id),
-            Health::Misconfigured { since, .. } => (*since, true),
+            Health::Misconfigured { since, .. } | Health::Mending { since, .. } => (*since, true),
         };
         let detail = failure.detail.clone();
         let to = if alone {
@@ -231,8 +407,27 @@ impl Flight<'_> {
             report.notices.push(NewNotice::new(NoticeKind::OperatorAlert, since));
             report.events.push(NewEvent::new("integration.misconfigured"));
         }
-        if let Err(error) = self.inner.store.change_health(&self.integration.name, health, to, report, now).await {
-            tracing::error!(integration = %self.integration.name, %error, "the integration's health could not be stored");
+        let suspected = matches!(to, Health::Suspected { .. }) && *health == Health::Ok;
+        match self.inner.store.change_health(&self.integration.name, health, to, report, now).await {
+            Ok(true) if suspected => self.confirm().await,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(integration = %self.integration.name, %error, "the integration's health could not be stored");
+            }
+        }
+    }
+
+    /// Whose fault it is, another connection tells at once: nobody should wait for that until one is due.
+    async fn confirm(&self) {
+        match self.inner.store.another_connection(&self.integration.name, self.id).await {
+            Ok(Some(other)) => {
+                let refresher = self.refresher.clone();
+                self.inner.tasks.spawn(async move { drop(refresher.fly(&other, Trigger::Force).await) });
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(integration = %self.integration.name, %error, "no second connection was found");
+            }
         }
     }
 
@@ -243,12 +438,20 @@ impl Flight<'_> {
             return;
         }
         let mut report = Report::default();
-        if health.is_misconfigured() {
+        if matches!(health, Health::Misconfigured { .. } | Health::Mending { .. }) {
             report.events.push(NewEvent::new("integration.mended"));
         }
         let now = self.inner.clock.now();
         match self.inner.store.change_health(&self.integration.name, health, Health::Ok, report, now).await {
-            Ok(_) => self.inner.nudge.notify_one(),
+            Ok(true) => {
+                if let Health::Suspected { connection, .. } = health
+                    && connection != self.id
+                {
+                    self.refresher.judge(vec![connection.clone()], Judgement::ClientCleared);
+                }
+                self.inner.nudge.notify_one();
+            }
+            Ok(false) => {}
             Err(error) => {
                 tracing::error!(integration = %self.integration.name, %error, "the integration's health could not be stored");
             }

@@ -6,17 +6,21 @@
 mod ask;
 mod flight;
 mod gate;
+mod judge;
 mod land;
 mod order;
 mod recover;
+mod send;
 
 pub use ask::{HandOut, TokenAsk, TokenRefusal};
 pub use order::{ForceRefusal, Forced, PassOutcome, ReportResult, SweepReport};
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use evergrant_core::id::{AttemptId, ConnectionId, IntegrationName};
+use evergrant_core::integration::Health;
 use evergrant_core::outcome::{Failure, Outcome};
 use evergrant_core::policy::Policy;
 use evergrant_core::provider::Provider;
@@ -31,7 +35,8 @@ use tokio_util::task::TaskTracker;
 use crate::clock::SharedClock;
 use crate::metrics::Metrics;
 use crate::provider::{Answer, Transport};
-use gate::{Closed, Gates};
+use gate::{Closed, Gates, Slot};
+use judge::Judgement;
 
 /// Why a refresh is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +47,8 @@ pub(crate) enum Trigger {
     Background,
     /// Somebody said so.
     Force,
+    /// Something was found out about it without a call of its own: nothing is sent.
+    Judge(Judgement),
 }
 
 /// How a flight ended.
@@ -91,6 +98,8 @@ pub(crate) enum NotSent {
     Changed,
     /// There is no place to land.
     Storage,
+    /// The stored grant does not open.
+    Unreadable,
 }
 
 impl NotSent {
@@ -116,11 +125,15 @@ pub(crate) struct Inner {
     metrics: Arc<Metrics>,
     base: Policy,
     gates: Gates,
-    flights: Mutex<HashMap<ConnectionId, watch::Receiver<Option<Landing>>>>,
+    flights: Mutex<HashMap<ConnectionId, Landed>>,
     tasks: TaskTracker,
     stop: CancellationToken,
     nudge: Notify,
+    storage_back_at: Mutex<Timestamp>,
 }
+
+/// How long nothing is begun after the storage has failed.
+const STORAGE_RETRY: Duration = Duration::from_secs(5);
 
 impl Inner {
     fn attempt_id(&self) -> AttemptId {
@@ -165,6 +178,7 @@ impl Refresher {
     pub fn new(wiring: Wiring) -> Self {
         let Wiring { store, transport, clock, entropy, metrics, tasks, stop, base } = wiring;
         let (gates, flights, nudge) = (Gates::default(), Mutex::default(), Notify::new());
+        let storage_back_at = Mutex::new(Timestamp::from_millis(0));
         Refresher(Arc::new(Inner {
             store,
             transport,
@@ -177,6 +191,7 @@ impl Refresher {
             tasks,
             stop,
             nudge,
+            storage_back_at,
         }))
     }
 
@@ -204,24 +219,66 @@ impl Refresher {
         &self.0.clock
     }
 
-    /// Joins the flight that is under way, or starts one in a task of the service's own.
-    fn join(&self, id: &ConnectionId, trigger: Trigger) -> watch::Receiver<Option<Landing>> {
+    /// Joins the flight that is under way, or starts one in a task of the service's own; says whether it was started.
+    fn join(&self, id: &ConnectionId, trigger: Trigger, slot: Option<Slot>) -> (Landed, bool) {
         let mut flights = self.0.flights.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(flight) = flights.get(id) {
-            return flight.clone();
+            return (flight.clone(), false);
         }
         let (told, landing) = watch::channel(None);
         flights.insert(id.clone(), landing.clone());
-        let (inner, id) = (self.0.clone(), id.clone());
+        let (refresher, id) = (self.clone(), id.clone());
         self.0.tasks.spawn(async move {
-            let landed = flight::fly(&inner, &id, trigger).await;
+            let landed = flight::fly(&refresher, &id, trigger, slot).await;
+            let inner = &refresher.0;
+            if matches!(landed, Landing::NotSent(NotSent::Storage)) {
+                let mut back_at = inner.storage_back_at.lock().unwrap_or_else(PoisonError::into_inner);
+                *back_at = inner.clock.now().plus(STORAGE_RETRY);
+            }
             inner.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
             told.send_replace(Some(landed));
             inner.nudge.notify_one();
         });
-        landing
+        (landing, true)
+    }
+
+    /// Flies for a reason of the caller's own. A flight that was under way for a weaker one may end unsent; then another
+    /// one is begun.
+    async fn fly(&self, id: &ConnectionId, trigger: Trigger) -> Landing {
+        let mut landed = Landing::NotSent(NotSent::Changed);
+        for _ in 0..FLIGHTS {
+            let (mut flight, is_own) = self.join(id, trigger, None);
+            landed = match flight.wait_for(Option::is_some).await {
+                Ok(landing) => landing.clone().unwrap_or(Landing::NotSent(NotSent::Changed)),
+                // Its task was ended with the process.
+                Err(_) => Landing::NotSent(NotSent::Storage),
+            };
+            if is_own || !matches!(landed, Landing::NotSent(_)) {
+                break;
+            }
+        }
+        landed
+    }
+
+    /// Integrations of which nothing may be sent at all: paused by the operator, or refused by the provider.
+    fn barred(&self, now: Timestamp) -> Vec<IntegrationName> {
+        let all = self.0.store.integrations();
+        let barred = all.iter().filter(|one| {
+            let refused = match &one.health {
+                Health::Misconfigured { next_probe, .. } => next_probe.is_none_or(|at| at > now),
+                Health::Ok | Health::Suspected { .. } | Health::Mending { .. } => false,
+            };
+            one.paused || refused
+        });
+        barred.map(|one| one.name.clone()).collect()
     }
 }
+
+/// Where a flight says how it ended.
+type Landed = watch::Receiver<Option<Landing>>;
+
+/// How many flights of others are waited for before one of the own begins.
+const FLIGHTS: usize = 4;
 
 /// What the provider's answer means, by the generic rules and those of its catalogue entry.
 pub(crate) fn classify(
@@ -250,8 +307,12 @@ fn parts(answer: &Answer) -> AnswerParts<'_> {
     AnswerParts { status: answer.status, headers: &answer.headers, body: &answer.body }
 }
 
+/// Marks a journalled answer that broke off, with why: it is read otherwise than a whole one.
+const CUT_OFF: &str = "evergrant-cut-off";
+
 /// The headers that a journalled answer needs to be read again.
-fn kept_headers(answer: &Answer) -> Vec<(String, String)> {
+fn kept_headers(answer: &Answer, cut_off: Option<&str>) -> Vec<(String, String)> {
     const KEPT: [&str; 4] = ["content-type", "retry-after", "www-authenticate", "dpop-nonce"];
-    answer.headers.iter().filter(|(name, _)| KEPT.contains(&name.as_str())).cloned().collect()
+    let kept = answer.headers.iter().filter(|(name, _)| KEPT.contains(&name.as_str())).cloned();
+    kept.chain(cut_off.map(|why| (CUT_OFF.to_owned(), why.to_owned()))).collect()
 }

@@ -1,19 +1,21 @@
 //! Refreshing on order: one now, whatever is due, what callers report, and what an earlier process left behind.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use evergrant_core::connection::{Connection, Status, UseOutcome};
-use evergrant_core::id::ConnectionId;
+use evergrant_core::id::{ConnectionId, IntegrationName};
+use evergrant_core::integration::{Health, Integration};
 use evergrant_core::outcome::Class;
 use evergrant_core::schedule;
 use evergrant_core::time::Timestamp;
-use evergrant_store::refresh::Forced as Noted;
-use tokio::sync::watch;
+use evergrant_store::refresh::{Due, Forced as Noted};
+use tokio::task::JoinSet;
 
 use super::ask::TokenRefusal;
-use super::{Landing, NotSent, Refresher, Trigger};
+use super::gate::Urgency;
+use super::{Landing, NotSent, Refresher, STORAGE_RETRY, Trigger};
 
 /// A forced refresh that ran.
 #[derive(Clone, Debug)]
@@ -35,6 +37,8 @@ pub enum ForceRefusal {
     NoRefreshToken,
     /// The operator has paused the integration.
     IntegrationPaused,
+    /// The provider refuses the integration's client; it is probed by itself, and at once when it is edited.
+    IntegrationMisconfigured,
     /// Another one was forced shortly before, or the provider asked for patience.
     TooSoon {
         /// How long to wait.
@@ -108,7 +112,8 @@ pub struct SweepReport {
 
 /// How many due connections are taken at once.
 const PASS: usize = 200;
-const STORAGE_RETRY: Duration = Duration::from_secs(5);
+/// The longest sleep of the scheduler.
+const LONGEST: Duration = Duration::from_secs(30);
 
 impl Refresher {
     /// Refreshes one connection now, whatever its schedule says; at most once in `force_interval`.
@@ -131,6 +136,9 @@ impl Refresher {
         if integration.paused {
             return Err(ForceRefusal::IntegrationPaused);
         }
+        if self.barred(now).contains(name) {
+            return Err(ForceRefusal::IntegrationMisconfigured);
+        }
         if let Some(until) = life.not_before.filter(|until| *until > now) {
             return Err(ForceRefusal::TooSoon { retry_after: until.since(now) });
         }
@@ -141,7 +149,7 @@ impl Refresher {
             Noted::Gone => return Err(ForceRefusal::NotFound),
         }
         let limit = policy.connect_timeout + policy.answer_timeout;
-        match self.landed(self.join(id, Trigger::Force), limit).await {
+        match self.within(limit, self.fly(id, Trigger::Force)).await {
             Some(Landing::Refreshed(record) | Landing::Overtaken(record)) => {
                 Ok(Forced { outcome: Class::Success, connection: record.connection.clone() })
             }
@@ -159,17 +167,16 @@ impl Refresher {
             NotSent::Gone => ForceRefusal::NotConnected,
             NotSent::Paused => ForceRefusal::IntegrationPaused,
             NotSent::NoRefreshToken => ForceRefusal::NoRefreshToken,
-            NotSent::Storage => ForceRefusal::StorageUnavailable { retry_after: STORAGE_RETRY },
-            NotSent::NotBefore { .. } | NotSent::Closed(_) | NotSent::Misconfigured => {
-                ForceRefusal::TooSoon { retry_after }
-            }
+            NotSent::Storage | NotSent::Unreadable => ForceRefusal::StorageUnavailable { retry_after: STORAGE_RETRY },
+            NotSent::Misconfigured => ForceRefusal::IntegrationMisconfigured,
+            NotSent::NotBefore { .. } | NotSent::Closed(_) => ForceRefusal::TooSoon { retry_after },
             NotSent::NotDue | NotSent::Elsewhere { .. } | NotSent::Changed => ForceRefusal::Pending { retry_after },
         }
     }
 
-    async fn landed(&self, mut flight: watch::Receiver<Option<Landing>>, limit: Duration) -> Option<Landing> {
+    async fn within<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
-            landed = flight.wait_for(Option::is_some) => landed.ok().and_then(|landing| landing.clone()),
+            done = work => Some(done),
             () = self.0.clock.sleep(limit) => None,
         }
     }
@@ -183,8 +190,6 @@ impl Refresher {
         id: &ConnectionId,
         token_id: &str,
         outcome: UseOutcome,
-        _detail: Option<String>,
-        _retry_after: Option<Duration>,
     ) -> Result<ReportResult, TokenRefusal> {
         let record = self.0.store.token_record(id, true).await?.ok_or(TokenRefusal::NotFound)?;
         let life = &record.connection.life;
@@ -200,7 +205,8 @@ impl Refresher {
         let interval = integration.policy(&self.0.base).force_interval;
         let refreshing = renewable && self.0.store.force(id, now, interval).await? == Noted::Yes;
         if refreshing {
-            drop(self.join(id, Trigger::Force));
+            let (refresher, id) = (self.clone(), id.clone());
+            self.0.tasks.spawn(async move { drop(refresher.fly(&id, Trigger::Force).await) });
         }
         Ok(ReportResult { current, refreshing })
     }
@@ -239,7 +245,15 @@ impl Refresher {
             _ => return PassOutcome::NotDue,
         };
         let limit = policy.connect_timeout + policy.answer_timeout;
-        self.passed(self.landed(self.join(id, trigger), limit).await)
+        let gate = self.0.gates.of(&integration.name, &policy);
+        // The place is taken before the flight is known: a caller who joins must not wait behind the background.
+        let Some(Some(slot)) = self.within(limit, gate.slot(Urgency::Background)).await else {
+            return PassOutcome::Waiting;
+        };
+        let (mut flight, _) = self.join(id, trigger, Some(slot));
+        let landed = self.within(limit, flight.wait_for(Option::is_some)).await;
+        let landing = landed.and_then(|landed| landed.ok().and_then(|landing| landing.clone()));
+        self.passed(landing)
     }
 
     fn passed(&self, landing: Option<Landing>) -> PassOutcome {
@@ -258,16 +272,21 @@ impl Refresher {
     pub async fn sweep(&self) -> SweepReport {
         let mut report = SweepReport::default();
         let began = self.0.clock.now();
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         loop {
-            let blocked = self.0.gates.blocked(self.0.clock.now());
-            let Ok(due) = self.0.store.due(began, &blocked, PASS + seen.len()).await else { return report };
-            let fresh: Vec<ConnectionId> = due.into_iter().filter(|id| seen.insert(id.clone())).collect();
+            let barred = self.barred(self.0.clock.now());
+            let Ok(due) = self.0.store.due(began, &barred, PASS + seen.len()).await else { return report };
+            let fresh: Vec<Due> = due.into_iter().filter(|due| seen.insert(due.id.clone())).collect();
             if fresh.is_empty() {
                 return report;
             }
-            for (id, flight) in fresh.into_iter().map(|id| (id.clone(), self.join(&id, Trigger::Background))) {
-                let outcome = self.passed(self.landed(flight, Duration::from_secs(600)).await);
+            let mut passes = JoinSet::new();
+            for due in fresh {
+                let refresher = self.clone();
+                passes.spawn(async move { (due.id.clone(), refresher.refresh_if_due(&due.id, None, false).await) });
+            }
+            while let Some(passed) = passes.join_next().await {
+                let Ok((id, outcome)) = passed else { continue };
                 report.due += 1;
                 *report.outcomes.entry(outcome.as_str()).or_default() += 1;
                 report.each.push((id, outcome));
@@ -277,30 +296,64 @@ impl Refresher {
 }
 
 impl Refresher {
-    /// Starts what is due; says how long nothing else will be.
+    /// Starts what is due, as far as there are places for it; says how long nothing else will be.
     pub(crate) async fn start_due(&self) -> Duration {
-        if self.0.stop.is_cancelled() {
+        let now = self.0.clock.now();
+        let back_at = *self.0.storage_back_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.0.stop.is_cancelled() || !self.0.store.journal().healthy() || back_at > now {
             return STORAGE_RETRY;
         }
-        let now = self.0.clock.now();
-        let blocked = self.0.gates.blocked(now);
-        let due = match self.0.store.due(now, &blocked, PASS).await {
+        let due = match self.0.store.due(now, &self.blocked(now), PASS).await {
             Ok(due) => due,
             Err(error) => {
                 tracing::error!(%error, "what is due could not be read; nothing is sent meanwhile");
                 return STORAGE_RETRY;
             }
         };
-        let full = due.len() >= PASS;
-        for id in due {
-            drop(self.join(&id, Trigger::Background));
+        let started = due.iter().filter(|due| self.start(due)).count();
+        if started > 0 {
+            // Perhaps others were hidden behind these.
+            return Duration::from_millis(5);
         }
-        if full {
-            return Duration::from_millis(50);
-        }
-        let next = self.0.store.next_due(now, &blocked).await.ok().flatten();
+        let blocked = self.blocked(now);
+        let next = if due.is_empty() { self.0.store.next_due(now, &blocked).await.ok().flatten() } else { None };
         let opening = self.0.gates.next_opening(now);
-        let next = [next, opening].into_iter().flatten().min();
-        next.map_or(STORAGE_RETRY * 6, |next| next.since(now).max(Duration::from_millis(20)))
+        let next = [next, opening, self.next_probe(now)].into_iter().flatten().min();
+        let soonest = Duration::from_millis(20);
+        match next {
+            Some(next) => next.since(now).max(soonest),
+            // What is due and cannot start is started when something else ends, which is a nudge.
+            None if due.is_empty() => LONGEST,
+            None => Duration::from_secs(1),
+        }
+    }
+
+    fn start(&self, due: &Due) -> bool {
+        let Some(integration) = self.0.store.integration(&due.integration) else { return false };
+        // The suspected connection waits for what another one finds out.
+        if matches!(&integration.health, Health::Suspected { connection, .. } if *connection == due.id) {
+            let alone = self.0.store.status_counts(&integration.name).connected <= 1;
+            if !alone {
+                return false;
+            }
+        }
+        let gate = self.0.gates.of(&integration.name, &integration.policy(&self.0.base));
+        gate.free_slot().is_some_and(|slot| self.join(&due.id, Trigger::Background, Some(slot)).1)
+    }
+
+    /// Integrations of which nothing may be started in the background.
+    fn blocked(&self, now: Timestamp) -> Vec<IntegrationName> {
+        let mut blocked = self.0.gates.blocked(now);
+        blocked.extend(self.barred(now));
+        blocked
+    }
+
+    /// When the first misconfigured integration is probed.
+    fn next_probe(&self, now: Timestamp) -> Option<Timestamp> {
+        let probe = |one: Arc<Integration>| match &one.health {
+            Health::Misconfigured { next_probe, .. } => next_probe.filter(|at| *at > now),
+            Health::Ok | Health::Suspected { .. } | Health::Mending { .. } => None,
+        };
+        self.0.store.integrations().into_iter().filter_map(probe).min()
     }
 }

@@ -1,34 +1,43 @@
 //! What an earlier process left behind: answers in the journal without a commit, sendings without an answer.
 
+use std::time::Duration;
+
 use evergrant_core::id::ConnectionId;
 use evergrant_store::StoreError;
 use evergrant_store::journal::{EntryKind, Journalled};
 
-use super::{Refresher, Trigger, flight};
+use super::{Refresher, Trigger, land};
 use crate::service::Service;
 
+/// How long the journal remembers what was committed: a database that lost its last seconds is put right from it.
+const REMEMBERED: Duration = Duration::from_secs(7 * 24 * 3600);
+
 impl Refresher {
-    /// Puts right what can be put right before anything else is sent.
+    /// Puts right what can be put right before anything else is sent: answers that no commit followed, answers whose
+    /// commit the database has lost since, sendings without an answer.
     ///
     /// # Errors
-    /// [`StoreError`] when the database cannot be read.
+    /// [`StoreError`] when the database cannot be read or written.
     pub async fn recover(&self, service: &Service) -> Result<(), StoreError> {
-        for found in self.0.store.journal().uncommitted() {
+        let store = &self.0.store;
+        let uncommitted = store.journal().uncommitted();
+        let lost = store.lost_answers(self.0.clock.now().minus(REMEMBERED)).await?;
+        for found in lost.iter().chain(&uncommitted) {
             match &found.entry.kind {
                 EntryKind::Refresh { connection, generation } => {
-                    self.recover_refresh(&found, connection, *generation).await?;
-                    self.0.store.journal().mark_committed(found.seq);
+                    self.recover_refresh(found, connection, *generation).await?;
+                    store.journal().mark_committed(found.seq);
                 }
                 EntryKind::Exchange { session } => {
-                    if service.recover_exchange(&found).await.is_err() {
+                    if service.recover_exchange(found).await.is_err() {
                         tracing::error!(%session, "an exchange in the journal could not be finished; it is tried at the next start");
                     }
                 }
             }
         }
-        for intent in self.0.store.open_intents().await? {
+        for intent in store.open_intents().await? {
             // Flown under a lease: the unanswered sending becomes an uncertain attempt, and nothing is sent for it.
-            drop(self.join(&intent.connection, Trigger::Background));
+            drop(self.join(&intent.connection, Trigger::Background, None));
         }
         Ok(())
     }
@@ -39,6 +48,7 @@ impl Refresher {
         if known.is_some_and(|attempt| attempt.end.is_some()) {
             return Ok(());
         }
-        flight::land_journalled(&self.0, id, generation, found).await
+        tracing::info!(connection = %id, "an answer that had reached the journal is brought into the database");
+        land::land_journalled(self, id, generation, found).await
     }
 }

@@ -1,0 +1,278 @@
+//! Steps 2 to 5 of a refresh: a connection, the `sending` mark, the wire, the journal.
+//!
+//! One sending at a time, and never a second one for the same token before the first has ended: with a whole answer, or
+//! with its connection closed. What an answer means is told in [`super::land`].
+
+use evergrant_core::circuit::Admission;
+use evergrant_core::grant::Grant;
+use evergrant_core::id::AttemptId;
+use evergrant_core::lifecycle;
+use evergrant_core::outcome::{Class, Failure, Outcome};
+use evergrant_core::provider::Renewal;
+use evergrant_core::secret::ClientSecret;
+use evergrant_core::time::Timestamp;
+use evergrant_core::token_answer::Purpose;
+use evergrant_core::token_request::{self, Client, HttpRequest};
+use evergrant_store::StoreError;
+use evergrant_store::journal::{EntryKind, JournalEntry, JournalSeq};
+use evergrant_store::refresh::{Gate as SendingGate, Leased};
+
+use super::flight::Flight;
+use super::gate::Admitted;
+use super::{Landing, NotSent};
+use crate::provider::{Answer, Limits, Line, SendError};
+
+/// How one sending ended, as durable as it can be before the commit.
+pub(super) struct Sent {
+    pub(super) outcome: Outcome,
+    pub(super) attempt: AttemptId,
+    pub(super) sent_at: Timestamp,
+    pub(super) journalled: Option<JournalSeq>,
+    pub(super) whole: bool,
+    /// What was sent, where it was not the stored grant: what an answer leaves out is taken from there.
+    pub(super) from: Option<Box<Grant>>,
+    pub(super) admitted: Option<Admitted>,
+}
+
+impl Sent {
+    /// Found in the journal at the start.
+    pub(super) fn found(outcome: Outcome, attempt: AttemptId, sent_at: Timestamp, whole: bool) -> Self {
+        Sent { outcome, attempt, sent_at, journalled: None, whole, from: None, admitted: None }
+    }
+
+    /// Nothing came of it that is in the journal.
+    pub(super) fn failed(failure: Failure, attempt: AttemptId, sent_at: Timestamp) -> Self {
+        let outcome = Outcome::Failure(failure);
+        Sent { outcome, attempt, sent_at, journalled: None, whole: false, from: None, admitted: None }
+    }
+}
+
+/// A connection, and the leave to send over it.
+pub(super) struct Way {
+    line: Line,
+    admitted: Admitted,
+}
+
+/// Why there is no connection.
+pub(super) enum Unconnected {
+    /// Nothing may be sent now.
+    Barred(NotSent),
+    /// It was tried, and what happened.
+    Failed(String),
+}
+
+impl Flight<'_> {
+    fn limits(&self) -> Limits {
+        Limits { connect: self.policy.connect_timeout, answer: self.policy.answer_timeout, ..Limits::TOKEN_ENDPOINT }
+    }
+
+    /// Step 2: a connection, tried again a few times while nothing has been sent.
+    pub(super) async fn connected(&self) -> Result<Way, Unconnected> {
+        let url = url::Url::parse(self.integration.provider.refresh_endpoint())
+            .map_err(|_| Unconnected::Failed("the token endpoint's address is not a URL".to_owned()))?;
+        self.gate.first_try();
+        let mut tries = 0;
+        loop {
+            let now = self.inner.clock.now();
+            let (admission, admitted) = match self.gate.admit(&self.policy, now) {
+                Ok(admitted) => admitted,
+                Err(closed) => return Err(Unconnected::Barred(NotSent::Closed(closed))),
+            };
+            let probing = admission == Admission::Probe;
+            let failed = match self.inner.transport.connect(&url, self.limits()).await {
+                Ok(line) if !probing => return Ok(Way { line, admitted }),
+                Ok(_) => {
+                    self.gate.probed(true);
+                    continue;
+                }
+                Err(unsent) => unsent.to_string(),
+            };
+            tries += 1;
+            let pause = lifecycle::unsent_retry(tries, &self.policy, self.inner.jitter(self.id));
+            match pause.filter(|_| !probing && self.gate.take_retry()) {
+                Some(pause) => self.inner.clock.sleep(pause).await,
+                None => return Err(Unconnected::Failed(failed)),
+            }
+        }
+    }
+
+    /// Steps 3 to 7: with each of the integration's secrets until one is accepted, and with spares before a verdict.
+    pub(super) async fn sent(&self, leased: Leased, way: Way) -> Result<Landing, StoreError> {
+        let Some(stored) = leased.grant.as_deref().cloned() else { return Ok(Landing::NotSent(NotSent::Gone)) };
+        let mut sent = match self.sent_from(&leased, &stored, Some(way)).await? {
+            Ok(sent) => sent,
+            Err(why) => return self.unsent(leased, why).await,
+        };
+        if sent.outcome.class() == Class::InvalidGrant && leased.spares > 0 {
+            for spare in self.inner.store.spares(self.id).await? {
+                // A spare is tried once: it is dropped before it is sent.
+                if !self.inner.store.drop_spare(&spare.id).await? {
+                    continue;
+                }
+                let Ok(tried) = self.sent_from(&leased, &spare.grant, None).await? else { break };
+                if tried.outcome.class() == Class::Success {
+                    sent = Sent { from: Some(Box::new(Grant::clone(&spare.grant))), ..tried };
+                    break;
+                }
+                // What it said is told of the spare, not of the stored grant.
+                self.settled(&tried);
+            }
+        }
+        self.land(leased, sent).await
+    }
+
+    async fn unsent(&self, leased: Leased, why: NotSent) -> Result<Landing, StoreError> {
+        if !matches!(why, NotSent::Changed) {
+            // Never at once again: what stood in the way is still there.
+            let soon = self.inner.clock.now().plus(self.policy.retry_max);
+            let next_at = self.next_at(&leased).map(|at| at.max(soon));
+            self.inner.store.release(leased, next_at).await?;
+        }
+        Ok(Landing::NotSent(why))
+    }
+
+    /// Sends one grant's refresh token: again with the next client secret only where the provider refused the client.
+    async fn sent_from(
+        &self,
+        leased: &Leased,
+        grant: &Grant,
+        mut way: Option<Way>,
+    ) -> Result<Result<Sent, NotSent>, StoreError> {
+        let secrets: Vec<Option<ClientSecret>> =
+            match self.integration.secrets_to_try(self.inner.clock.now()).as_slice() {
+                [] => vec![None],
+                all => all.iter().map(|one| Some(ClientSecret::clone(one))).collect(),
+            };
+        let mut last: Result<Sent, NotSent> = Err(NotSent::NoRefreshToken);
+        for secret in secrets {
+            let way = match way.take() {
+                Some(way) => way,
+                None => match self.connected().await {
+                    Ok(way) => way,
+                    Err(_) => break,
+                },
+            };
+            let Some(request) = self.request(grant, secret.as_ref()) else { break };
+            let attempt = self.inner.attempt_id();
+            let sent_at = self.inner.clock.now();
+            match self.inner.store.mark_sending(leased, &attempt, sent_at).await? {
+                SendingGate::Open => {}
+                SendingGate::FenceLost | SendingGate::GrantChanged => return Ok(Err(NotSent::Changed)),
+            }
+            if let Ok(refused) = &last {
+                self.settled(refused);
+            }
+            let known = self.known_secrets(grant, secret.as_ref());
+            let sent = self.send(leased, way.line, request, (attempt, sent_at), &known).await;
+            let wrong_client = sent.outcome.class() == Class::InvalidClient;
+            last = Ok(Sent { admitted: Some(way.admitted), ..sent });
+            if !wrong_client {
+                break;
+            }
+        }
+        Ok(last)
+    }
+
+    /// An answer that another sending has overtaken needs no redo.
+    fn settled(&self, sent: &Sent) {
+        if let Some(seq) = sent.journalled {
+            self.inner.store.journal().mark_committed(seq);
+        }
+    }
+
+    fn request(&self, grant: &Grant, secret: Option<&ClientSecret>) -> Option<HttpRequest> {
+        let provider = &self.integration.provider;
+        let client = Client { id: &self.integration.client_id, secret };
+        match provider.renewal {
+            Renewal::RefreshToken => {
+                grant.refresh_token.as_ref().map(|token| token_request::refresh(provider, &client, token))
+            }
+            Renewal::AccessToken => {
+                grant.access_token.as_ref().map(|token| token_request::renew(provider, &client, token))
+            }
+            Renewal::None => None,
+        }
+    }
+
+    pub(super) fn purpose(&self) -> Purpose {
+        match self.integration.provider.renewal {
+            Renewal::AccessToken => Purpose::Renewal,
+            Renewal::RefreshToken | Renewal::None => Purpose::Refresh,
+        }
+    }
+
+    fn known_secrets(&self, grant: &Grant, secret: Option<&ClientSecret>) -> Vec<String> {
+        let access = grant.access_token.as_ref().map(|token| token.expose().to_owned());
+        let refresh = grant.refresh_token.as_ref().map(|token| token.expose().to_owned());
+        let client = secret.map(|secret| secret.expose().to_owned());
+        [access, refresh, client].into_iter().flatten().collect()
+    }
+
+    /// Steps 4 and 5: the wire, then the journal, before anything is parsed. The lease is kept alive meanwhile.
+    async fn send(
+        &self,
+        leased: &Leased,
+        line: Line,
+        request: HttpRequest,
+        (attempt, sent_at): (AttemptId, Timestamp),
+        known: &[String],
+    ) -> Sent {
+        let sending = line.send(request);
+        tokio::pin!(sending);
+        let answered = loop {
+            let renewal = self.inner.clock.sleep(self.policy.lease / 4);
+            tokio::select! {
+                answered = &mut sending => break answered,
+                () = renewal => {
+                    if let Err(error) = self.inner.store.renew(leased, self.inner.clock.now(), self.policy.lease).await {
+                        tracing::warn!(connection = %self.id, %error, "a lease could not be renewed while the provider works");
+                    }
+                }
+            }
+        };
+        let (answer, whole, why) = match answered {
+            Ok(answer) => (Some(answer), true, String::new()),
+            Err(SendError::Unsent) => {
+                let failure = Failure::network("the connection was closed before the request was sent");
+                return Sent::failed(failure, attempt, sent_at);
+            }
+            Err(SendError::Lost { why, partial }) => (partial, false, why),
+        };
+        let Some(answer) = answer else { return Sent::failed(Failure::ambiguous(&why), attempt, sent_at) };
+        let cut_off = (!whole).then_some(why.as_str());
+        let journalled = self.journal(leased, (&attempt, sent_at), &answer, cut_off).await;
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let (provider, purpose) = (&self.integration.provider, self.purpose());
+        let outcome = if whole {
+            super::classify(provider, &answer, sent_at, purpose, &known)
+        } else {
+            super::classify_cut_off(provider, &answer, &why, sent_at, purpose, &known)
+        };
+        Sent { outcome, attempt, sent_at, journalled, whole, from: None, admitted: None }
+    }
+
+    async fn journal(
+        &self,
+        leased: &Leased,
+        (attempt, sent_at): (&AttemptId, Timestamp),
+        answer: &Answer,
+        cut_off: Option<&str>,
+    ) -> Option<JournalSeq> {
+        let entry = JournalEntry {
+            attempt: attempt.clone(),
+            kind: EntryKind::Refresh { connection: self.id.clone(), generation: leased.generation },
+            sent_at,
+            received_at: self.inner.clock.now(),
+            status: answer.status,
+            headers: super::kept_headers(answer, cut_off),
+            body: answer.body.to_vec().into(),
+        };
+        match self.inner.store.journal().append(&entry).await {
+            Ok(seq) => Some(seq),
+            Err(error) => {
+                tracing::error!(connection = %self.id, %error, "the journal took no answer; it goes to the database alone");
+                None
+            }
+        }
+    }
+}
