@@ -4,5 +4,6 @@ mod api;
 mod cli;
 mod config;
 mod connect;
+mod refresh;
 mod routes;
 mod world;

@@ -1,15 +1,22 @@
 //! A small world for a test: a provider that can misbehave, the service on loopback with a folder of its own, and people
 //! with browsers.
 
-use evergrant::app::{self, App};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use evergrant::app::{self, App, Surroundings};
+use evergrant::clock::{Clock, SystemClock};
 use evergrant::config::{Config, Environment, Flags};
 use evergrant::http::dto::OnTheWire;
 use evergrant::service::access::{Caller, Permission, Scope};
 use evergrant::service::keys::KeyWish;
+use evergrant_core::time::Timestamp;
 use evergrant_testkit::browser::{Browser, Page};
 use evergrant_testkit::http::{Http, Reply};
 use evergrant_testkit::{ClientConfig, Judge, JudgeConfig};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -26,10 +33,50 @@ pub struct World {
     pub api: Http,
     /// The service from within, for what no front door shows.
     pub service: evergrant::service::Service,
+    /// The service's time: the machine's, and ahead of it by what the test has let pass.
+    pub clock: TestClock,
     /// The data folder.
     pub folder: tempfile::TempDir,
     stop: CancellationToken,
     running: Option<JoinHandle<()>>,
+}
+
+/// The machine's clock, which a test can put forward: who sleeps until then wakes at once.
+#[derive(Clone, Debug)]
+pub struct TestClock {
+    ahead: Arc<watch::Sender<Duration>>,
+}
+
+impl Default for TestClock {
+    fn default() -> Self {
+        TestClock { ahead: Arc::new(watch::Sender::new(Duration::ZERO)) }
+    }
+}
+
+impl TestClock {
+    /// Lets time pass.
+    pub fn forward(&self, seconds: u64) {
+        self.ahead.send_modify(|ahead| *ahead += Duration::from_secs(seconds));
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        SystemClock.now().plus(*self.ahead.borrow())
+    }
+
+    fn sleep(&self, span: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let (clock, end) = (self.clone(), self.now().plus(span));
+        Box::pin(async move {
+            let mut forward = clock.ahead.subscribe();
+            while clock.now() < end {
+                tokio::select! {
+                    () = SystemClock.sleep(end.until_from(clock.now())) => {}
+                    _ = forward.changed() => {}
+                }
+            }
+        })
+    }
 }
 
 impl World {
@@ -42,9 +89,10 @@ impl World {
     pub async fn with(more: &str, judge: JudgeConfig) -> Self {
         let judge = Judge::start(judge).await.expect("a judge starts");
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let (url, service, stop, running) = start(folder.path(), more).await;
+        let clock = TestClock::default();
+        let (url, service, stop, running) = start(folder.path(), more, &clock).await;
         let api = Http::new(&url).bearer(&admin_key(&service).await);
-        World { judge, url, api, service, folder, stop, running: Some(running) }
+        World { judge, url, api, service, clock, folder, stop, running: Some(running) }
     }
 
     /// Stops the service and starts it again on the same folder, under another port.
@@ -53,7 +101,7 @@ impl World {
         if let Some(running) = self.running.take() {
             running.await.expect("the service stops well");
         }
-        let (url, service, stop, running) = start(self.folder.path(), more).await;
+        let (url, service, stop, running) = start(self.folder.path(), more, &self.clock).await;
         self.api = Http::new(&url).bearer(&admin_key(&service).await);
         (self.url, self.service, self.stop, self.running) = (url, service, stop, Some(running));
     }
@@ -83,6 +131,71 @@ impl World {
     /// `GET`.
     pub async fn get(&self, path: &str) -> Reply {
         self.api.get(path).await.expect("an answer comes")
+    }
+
+    /// A token of a connection, with this query.
+    pub async fn token(&self, id: &str, query: &str) -> Reply {
+        self.get(&format!("/v1/connections/{id}/token?{query}")).await
+    }
+
+    /// Waits until a connection is as wanted; it is looked at again and again, for at most half a minute.
+    pub async fn until(&self, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let end = SystemClock.now().plus(Duration::from_secs(30));
+        loop {
+            let connection = self.connection(id).await;
+            if wanted(&connection) {
+                return connection;
+            }
+            assert!(SystemClock.now() < end, "it never came to that: {connection}");
+            SystemClock.sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The same while half a minute passes for the service again and again.
+    pub async fn until_as_time_passes(&self, id: &str, wanted: impl Fn(&Value) -> bool) {
+        let end = SystemClock.now().plus(Duration::from_secs(30));
+        while !wanted(&self.connection(id).await) {
+            assert!(SystemClock.now() < end, "it never came to that: {}", self.connection(id).await);
+            self.clock.forward(30);
+            SystemClock.sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until the provider knows no living refresh token of an account.
+    pub async fn until_none_lives(&self, client: &str, account: &str) {
+        let end = SystemClock.now().plus(Duration::from_secs(30));
+        while self.judge.live_refresh_token(client, account).is_some() {
+            assert!(SystemClock.now() < end, "a refresh token of {account} still lives");
+            SystemClock.sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until this stands in the metrics.
+    pub async fn until_metric(&self, line: &str) {
+        let end = SystemClock.now().plus(Duration::from_secs(30));
+        while !self.get("/metrics").await.text().contains(line) {
+            assert!(SystemClock.now() < end, "{line} never came");
+            SystemClock.sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until a subject has been told a notice of this kind.
+    pub async fn until_told(&self, subject: &str, kind: &str) {
+        let end = SystemClock.now().plus(Duration::from_secs(30));
+        let path = format!("/v1/subjects/{subject}/notifications");
+        loop {
+            let list = self.get(&path).await.json();
+            if list["items"].as_array().is_some_and(|items| items.iter().any(|item| item["kind"] == kind)) {
+                return;
+            }
+            assert!(SystemClock.now() < end, "{subject} was never told {kind}: {list}");
+            SystemClock.sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// How often a refresh token was sent to the token endpoint for this client.
+    pub fn refreshes(&self, client: &str) -> usize {
+        self.judge.ledger().spends.iter().filter(|spend| spend.client_id == client).count()
     }
 
     /// `POST` of JSON.
@@ -147,6 +260,7 @@ impl World {
 async fn start(
     folder: &std::path::Path,
     more: &str,
+    clock: &TestClock,
 ) -> (String, evergrant::service::Service, CancellationToken, JoinHandle<()>) {
     let file = folder.join("evergrant.toml");
     let data = folder.join("data");
@@ -157,7 +271,8 @@ async fn start(
     let mut config = Config::load(&flags, &Environment::default()).expect("a good configuration");
     let listener = app::bind(&mut config).await.expect("a free port");
     let url = config.public_url();
-    let app = App::open(config).await.expect("the service opens");
+    let around = Surroundings { clock: Arc::new(clock.clone()), ..Surroundings::default() };
+    let app = App::open_in(config, around).await.expect("the service opens");
     let service = app.service().clone();
     let stop = CancellationToken::new();
     let stopped = stop.clone();

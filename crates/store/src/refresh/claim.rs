@@ -122,7 +122,7 @@ impl Store {
         .await
     }
 
-    /// The connection of an integration that is due next, but `but`; none if there is no other that is ever due.
+    /// A connection of an integration other than `but`, the one that is due next before others; none if there is none.
     ///
     /// # Errors
     /// Those of every read.
@@ -133,8 +133,8 @@ impl Store {
     ) -> Result<Option<ConnectionId>, StoreError> {
         let (name, but) = (name.clone(), but.clone());
         self.read(move |sql, _| {
-            let text = "SELECT connection_id FROM lives WHERE integration = ?1 AND next_at IS NOT NULL \
-                        AND connection_id <> ?2 AND status = 'connected' ORDER BY next_at LIMIT 1";
+            let text = "SELECT connection_id FROM lives WHERE integration = ?1 AND connection_id <> ?2 \
+                        AND status = 'connected' ORDER BY next_at IS NULL, next_at LIMIT 1";
             sql.one(text, values![name, but], |row| row.parse(0))
         })
         .await

@@ -159,8 +159,9 @@ impl Question<'_> {
             return if live { self.hand_out(record, false) } else { Err(barred) };
         }
         let id = &record.connection.id;
+        let flight = self.refresher.fly(id, Trigger::Demand(self.min_ttl));
         let landed = tokio::select! {
-            landing = self.refresher.fly(id, Trigger::Demand(self.min_ttl)) => Some(landing),
+            landing = flight => Some(landing),
             () = self.refresher.0.clock.sleep(wait) => None,
         };
         let Some(landing) = landed else {

@@ -387,34 +387,42 @@ impl Flight<'_> {
 
     /// The provider refused our client: the first time a second connection is asked, then the integration is stopped.
     async fn client_refused(&self, failure: &Failure) {
+        // Others may have found out the same meanwhile: what they wrote is looked at again.
+        for _ in 0..3 {
+            let Some(integration) = self.inner.store.integration(&self.integration.name) else { return };
+            let (to, report) = self.after_refusal(&integration.health, failure);
+            let suspected = matches!(to, Health::Suspected { .. }) && integration.health == Health::Ok;
+            let now = self.inner.clock.now();
+            match self.inner.store.change_health(&integration.name, &integration.health, to, report, now).await {
+                Ok(true) if suspected => return self.confirm().await,
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::error!(integration = %integration.name, %error, "the integration's health could not be stored");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// What a refused client makes of an integration's health, and what is told of it.
+    fn after_refusal(&self, health: &Health, failure: &Failure) -> (Health, Report) {
         let now = self.inner.clock.now();
-        let health = &self.integration.health;
-        let next_probe = Some(now.plus(self.policy.probe_interval));
         let (since, alone) = match health {
             Health::Ok => (now, !self.has_company()),
             Health::Suspected { since, connection, .. } => (*since, connection != self.id),
             Health::Misconfigured { since, .. } | Health::Mending { since, .. } => (*since, true),
         };
         let detail = failure.detail.clone();
-        let to = if alone {
-            Health::Misconfigured { since, detail, next_probe }
-        } else {
-            Health::Suspected { since, detail, connection: self.id.clone() }
-        };
-        let news = to.is_misconfigured() && !health.is_misconfigured();
+        if !alone {
+            return (Health::Suspected { since, detail, connection: self.id.clone() }, Report::default());
+        }
         let mut report = Report::default();
-        if news {
+        if !health.is_misconfigured() {
             report.notices.push(NewNotice::new(NoticeKind::OperatorAlert, since));
             report.events.push(NewEvent::new("integration.misconfigured"));
         }
-        let suspected = matches!(to, Health::Suspected { .. }) && *health == Health::Ok;
-        match self.inner.store.change_health(&self.integration.name, health, to, report, now).await {
-            Ok(true) if suspected => self.confirm().await,
-            Ok(_) => {}
-            Err(error) => {
-                tracing::error!(integration = %self.integration.name, %error, "the integration's health could not be stored");
-            }
-        }
+        (Health::Misconfigured { since, detail, next_probe: Some(now.plus(self.policy.probe_interval)) }, report)
     }
 
     /// Whose fault it is, another connection tells at once: nobody should wait for that until one is due.

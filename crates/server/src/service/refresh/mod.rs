@@ -242,22 +242,27 @@ impl Refresher {
         (landing, true)
     }
 
-    /// Flies for a reason of the caller's own. A flight that was under way for a weaker one may end unsent; then another
-    /// one is begun.
-    async fn fly(&self, id: &ConnectionId, trigger: Trigger) -> Landing {
-        let mut landed = Landing::NotSent(NotSent::Changed);
-        for _ in 0..FLIGHTS {
-            let (mut flight, is_own) = self.join(id, trigger, None);
-            landed = match flight.wait_for(Option::is_some).await {
-                Ok(landing) => landing.clone().unwrap_or(Landing::NotSent(NotSent::Changed)),
-                // Its task was ended with the process.
-                Err(_) => Landing::NotSent(NotSent::Storage),
-            };
-            if is_own || !matches!(landed, Landing::NotSent(_)) {
-                break;
+    /// Flies for a reason of the caller's own; begins at once, also if nobody waits for the end. A flight that was under
+    /// way for a weaker reason may end unsent; then another one is begun.
+    fn fly(&self, id: &ConnectionId, trigger: Trigger) -> impl Future<Output = Landing> + use<> {
+        let (refresher, id) = (self.clone(), id.clone());
+        let first = self.join(&id, trigger, None);
+        async move {
+            let (mut flight, mut is_own) = first;
+            let mut flights = 1;
+            loop {
+                let landed = match flight.wait_for(Option::is_some).await {
+                    Ok(landing) => landing.clone().unwrap_or(Landing::NotSent(NotSent::Changed)),
+                    // Its task was ended with the process.
+                    Err(_) => Landing::NotSent(NotSent::Storage),
+                };
+                if is_own || flights == FLIGHTS || !matches!(landed, Landing::NotSent(_)) {
+                    return landed;
+                }
+                flights += 1;
+                (flight, is_own) = refresher.join(&id, trigger, None);
             }
         }
-        landed
     }
 
     /// Integrations of which nothing may be sent at all: paused by the operator, or refused by the provider.

@@ -1,0 +1,79 @@
+//! What comes while a refresh is under way wins over the refresh's older grant, and nothing that came is thrown away.
+
+use evergrant_testkit::Fault;
+use evergrant_testkit::http::Http;
+use serde_json::json;
+
+use super::{SOON, World, connected, on_demand, to};
+
+/// A refresh that has been decided at the provider, and whose answer is held back.
+async fn under_way(world: &World, id: &str) {
+    world.clock.forward(3601);
+    world.judge.fault(to("acme", Fault::HoldAnswer));
+    assert_eq!(world.token(id, "wait=0").await.status, 503);
+    world
+        .judge
+        .wait_until(SOON, |ledger| ledger.in_flight().any(|spend| spend.decided_at.is_some()))
+        .await
+        .expect("it is decided");
+}
+
+fn let_go(world: &World) {
+    world.judge.switch_off("hold-answer");
+    world.judge.release();
+}
+
+#[tokio::test]
+async fn an_import_during_a_refresh_wins_and_the_late_answer_is_kept_as_a_spare_that_saves_the_grant() {
+    let world = on_demand().await;
+    let id = connected(&world, "acme", "alice").await;
+    under_way(&world, &id).await;
+    let pair = world.judge.issue("acme", "alice").unwrap();
+    let import = json!({
+        "integration": "acme", "subject": "user-alice", "account_id": "alice",
+        "access_token": pair.access_token, "refresh_token": pair.refresh_token,
+    });
+    let reply = world.post("/v1/connections", &import).await;
+    assert_eq!((reply.status, &reply.json()["id"]), (200, &id.as_str().into()), "{}", reply.text());
+    let_go(&world);
+    world.judge.wait_until(SOON, |ledger| ledger.in_flight().count() == 0).await.unwrap();
+    let given = world.token(&id, "").await.json();
+    assert_eq!(given["access_token"], pair.access_token.as_str(), "{given}");
+    // The imported grant dies; the answer that lost the race is tried before anybody is bothered.
+    let provider = Http::new(world.judge.url()).basic("acme", &world.judge.client_secret("acme").unwrap());
+    assert_eq!(
+        provider.form("/revoke", &[("token", pair.refresh_token.as_deref().unwrap())]).await.unwrap().status,
+        200
+    );
+    let forced = world.post(&format!("/v1/connections/{id}/refresh"), &json!({})).await;
+    assert_eq!((forced.status, &forced.json()["outcome"]), (200, &"success".into()), "{}", forced.text());
+    assert_eq!(world.connection(&id).await["status"], "connected");
+    assert_eq!(world.judge.ledger().violations, []);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_reconnect_during_a_refresh_wins() {
+    let world = on_demand().await;
+    let id = connected(&world, "acme", "alice").await;
+    under_way(&world, &id).await;
+    assert_eq!(world.connect("acme", "user-alice", "alice").await, id, "the connection's id stays");
+    let fresh = world.token(&id, "").await.json()["access_token"].clone();
+    let_go(&world);
+    world.judge.wait_until(SOON, |ledger| ledger.in_flight().count() == 0).await.unwrap();
+    assert_eq!(world.token(&id, "").await.json()["access_token"], fresh);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn tokens_that_come_for_a_connection_that_was_ended_meanwhile_are_revoked() {
+    let world = on_demand().await;
+    let id = connected(&world, "acme", "alice").await;
+    under_way(&world, &id).await;
+    assert_eq!(world.delete(&format!("/v1/connections/{id}")).await.status, 200);
+    let_go(&world);
+    world.judge.wait_until(SOON, |ledger| ledger.in_flight().count() == 0).await.unwrap();
+    world.until_none_lives("acme", "alice").await;
+    assert_eq!(world.connection(&id).await["status"], "disconnected");
+    world.stop().await;
+}
