@@ -179,6 +179,19 @@ impl World {
         }
     }
 
+    /// Waits until an event of this type is listed.
+    pub async fn until_event(&self, kind: &str) {
+        let end = SystemClock.now().plus(Duration::from_secs(30));
+        loop {
+            let list = self.get("/v1/events?limit=100").await.json();
+            if list["items"].as_array().is_some_and(|items| items.iter().any(|item| item["type"] == kind)) {
+                return;
+            }
+            assert!(SystemClock.now() < end, "{kind} never happened: {list}");
+            SystemClock.sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Waits until a subject has been told a notice of this kind.
     pub async fn until_told(&self, subject: &str, kind: &str) {
         let end = SystemClock.now().plus(Duration::from_secs(30));

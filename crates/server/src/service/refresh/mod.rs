@@ -247,6 +247,9 @@ impl Refresher {
     fn fly(&self, id: &ConnectionId, trigger: Trigger) -> impl Future<Output = Landing> + use<> {
         let (refresher, id) = (self.clone(), id.clone());
         let first = self.join(&id, trigger, None);
+        // Any refresh serves those who want one; a judgement is brought by a flight of its own.
+        let served =
+            move |landed: &Landing| !matches!(trigger, Trigger::Judge(_)) && !matches!(landed, Landing::NotSent(_));
         async move {
             let (mut flight, mut is_own) = first;
             let mut flights = 1;
@@ -256,7 +259,7 @@ impl Refresher {
                     // Its task was ended with the process.
                     Err(_) => Landing::NotSent(NotSent::Storage),
                 };
-                if is_own || flights == FLIGHTS || !matches!(landed, Landing::NotSent(_)) {
+                if is_own || flights == FLIGHTS || served(&landed) {
                     return landed;
                 }
                 flights += 1;

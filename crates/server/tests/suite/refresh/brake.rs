@@ -23,6 +23,7 @@ async fn all_refused() -> (World, Vec<String>) {
         world.until(id, |connection| connection["status"] == "connected").await;
         assert_eq!(connection["last_failure"]["class"], "invalid_grant", "{connection}");
     }
+    world.until_event("integration.verdicts_suspended").await;
     let told = events(&world).await.iter().filter(|kind| *kind == "integration.verdicts_suspended").count();
     assert_eq!(told, 1);
     (world, ids)
