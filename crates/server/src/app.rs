@@ -55,6 +55,14 @@ pub enum StartError {
         /// What the system said.
         why: std::io::Error,
     },
+    /// It is not the key of this database.
+    #[error("{why}. The one that was tried came from {place}; EVERGRANT_MASTER_KEY_FILE names another file")]
+    WrongMasterKey {
+        /// What the store said: both fingerprints.
+        why: OpenError,
+        /// Where the key came from.
+        place: String,
+    },
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -321,7 +329,8 @@ async fn open_store(
 ) -> Result<(Store, Option<String>), StartError> {
     make_folder(&config.data_dir)?;
     let found = config.master_key.load(&config.database, around.entropy.as_ref())?;
-    let made_at = found.made.then(|| found.place.clone());
+    let place = found.place;
+    let made_at = found.made.then(|| place.clone());
     let node = NodeId::make(around.clock.now(), around.entropy.id());
     let key = MasterKey::new(found.key);
     let catalogue = catalogue.clone();
@@ -338,7 +347,11 @@ async fn open_store(
     };
     let (entropy, now) = (around.entropy.clone(), around.clock.now());
     let opening = tokio::task::spawn_blocking(move || Store::open(&options, entropy, now)).await;
-    let store = opening.map_err(|error| StartError::Other { why: error.to_string() })??;
+    let opened = opening.map_err(|error| StartError::Other { why: error.to_string() })?;
+    let store = opened.map_err(|why| match why {
+        OpenError::WrongMasterKey { .. } => StartError::WrongMasterKey { why, place },
+        why => StartError::Store(why),
+    })?;
     Ok((store, made_at))
 }
 

@@ -14,12 +14,15 @@ use tracing_subscriber::EnvFilter;
 /// write what they send.
 ///
 /// Called once, at the beginning; a second call changes nothing.
-pub fn init(levels: Option<&str>) {
+pub fn init(levels: Option<&str>, colour: bool) {
     let filter =
         EnvFilter::try_new(levels.unwrap_or("info,hyper=warn,rustls=warn")).unwrap_or_else(|_| EnvFilter::new("info"));
-    let colour = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
-    let _ = if colour { log.compact().try_init() } else { log.json().flatten_event(true).try_init() };
+    // A line that cannot be written (a full disk under the log, a closed pipe) is left out: complaining of that on the same
+    // stream would panic, and take down whoever had something to say.
+    let log = log.log_internal_errors(false);
+    let for_people = std::io::stderr().is_terminal();
+    let _ = if for_people { log.compact().try_init() } else { log.json().flatten_event(true).try_init() };
 }
 
 /// Writes subjects, and other things that lines must be able to tell apart, as keyed hashes.

@@ -213,7 +213,7 @@ pub enum OpenError {
     /// The file is something else, or damaged.
     #[error(
         "{database} is not a database of this service, or it is damaged: {what}. Restore it from a backup, or set \
-         another `database`; nothing was changed", database = database.display()
+         another `database_url`; nothing was changed", database = database.display()
     )]
     NotOurs {
         /// The file.

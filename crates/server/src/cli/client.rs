@@ -3,6 +3,8 @@
 //! Over the network to a running service, or to an installation that this process has opened itself: the same handlers,
 //! documents and checks, with the operator as the caller.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use evergrant_core::secret::ApiKeySecret;
 use http::{Method, Request};
@@ -13,7 +15,7 @@ use url::Url;
 
 use super::error::{CliError, Result};
 use super::problem::Problem;
-use super::wire::Wire;
+use super::wire::{self, Wire};
 use crate::app::App;
 use crate::service::access::Caller;
 
@@ -44,23 +46,33 @@ pub(crate) enum Client {
     Here(App),
 }
 
-/// A route: its segments, unescaped, and its query.
-#[derive(Debug, Default)]
+/// How long an answer may take: a refresh that has to wait for a slow provider takes 100 s.
+const PATIENCE: Duration = Duration::from_secs(130);
+
+/// A route: its segments, unescaped, and its query; and how long its answer may take.
+#[derive(Debug)]
 pub(super) struct Route<'a> {
     segments: Vec<&'a str>,
     query: Vec<(&'a str, String)>,
+    patience: Duration,
 }
 
 impl<'a> Route<'a> {
     /// `/v1/` and these segments.
     pub(super) fn v1(segments: &[&'a str]) -> Self {
         let segments = std::iter::once("v1").chain(segments.iter().copied()).collect();
-        Route { segments, query: Vec::new() }
+        Route { segments, query: Vec::new(), patience: PATIENCE }
     }
 
     /// A route beside `/v1`.
     pub(super) fn root(segment: &'a str) -> Self {
-        Route { segments: vec![segment], query: Vec::new() }
+        Route { segments: vec![segment], query: Vec::new(), patience: PATIENCE }
+    }
+
+    /// Whose answer may take so much longer than others.
+    pub(super) fn patient(mut self, more: Duration) -> Self {
+        self.patience = self.patience.saturating_add(more);
+        self
     }
 
     /// With a parameter, if it has a value.
@@ -148,8 +160,10 @@ impl Client {
     async fn call(&self, method: Method, route: Route<'_>, body: Option<&Value>) -> Result<Value> {
         let (status, body) = match self {
             Client::There { base, key, wire } => {
-                let answer = wire.exchange(&route.url(base), method, key, body).await;
-                answer.map_err(|why| Unreachable { url: base.to_string(), why })?
+                let failed = |why| Unreachable { url: base.to_string(), why };
+                let url = route.url(base);
+                let request = wire::request(&url, method, key, body).map_err(failed)?;
+                wire.exchange(&url, request, route.patience).await.map_err(failed)?
             }
             Client::Here(app) => ask(app, method, &route, body).await?,
         };

@@ -1,5 +1,7 @@
 //! `evergrant connections`: what the service keeps for people, by id or by the application's own words.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::client::{Client, Route};
@@ -167,6 +169,7 @@ impl Token {
             (id, _, _) => vec!["connections", id.as_deref().unwrap_or_default(), "token"],
         };
         let route = Route::v1(&segments).with("min_ttl", self.min_ttl).with("wait", self.wait);
+        let route = route.patient(Duration::from_secs(self.wait.unwrap_or_default()));
         let answer = client.get(route).await?;
         if answer["needs_reauth"] == true {
             console.note("This token still works, but the subject must reconnect before it ends.");

@@ -24,7 +24,7 @@ impl Demo {
     /// Plays until it is over, or until told to end.
     pub(super) async fn run(self, console: &Console) -> Result<()> {
         // The demo tells what happens in its own words; its log is for those who ask for one.
-        telemetry::init(Some(console.environment.get("RUST_LOG").unwrap_or("error")));
+        telemetry::init(Some(console.environment.get("RUST_LOG").unwrap_or("error")), console.is_lively());
         let loopback = self.listen.parse::<std::net::SocketAddr>().is_ok_and(|address| address.ip().is_loopback());
         if !loopback {
             let words = "--listen: the demo shows its keys to everybody who asks, and stays on loopback: 127.0.0.1:8420, for example";

@@ -34,7 +34,7 @@ pub(crate) enum CliError {
     #[error("{0}")]
     Usage(String),
     /// A file cannot be read or written.
-    #[error("{file}: {why}", file = file.display())]
+    #[error("{file}: {why}. Name another one, or mend that", file = file.display())]
     File {
         /// The file.
         file: PathBuf,
@@ -96,7 +96,6 @@ impl From<StartError> for CliError {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Config(error) => CliError::Config(error),
-            error if error.is_in_use() => CliError::Held(error.to_string()),
             error => CliError::Start(error),
         }
     }
@@ -117,6 +116,7 @@ impl CliError {
             CliError::File { .. } | CliError::Stream { .. } | CliError::AlreadyThere { .. } => Exit::Failed,
             CliError::NotFound(_) | CliError::NoInstallation { .. } => Exit::NotFound,
             CliError::Held(_) => Exit::TryLater,
+            CliError::Start(error) if error.is_in_use() => Exit::TryLater,
             CliError::Start(_) => Exit::NeedsOperator,
             CliError::Catalogue(_) | CliError::Demo(_) | CliError::Refused(_) | CliError::FoundWrong => Exit::Failed,
         }
@@ -127,12 +127,14 @@ impl CliError {
         if let CliError::Problem(problem) = self {
             return problem.document().clone();
         }
-        let (code, title, action) = match self.exit() {
-            Exit::Usage => ("wrong_usage", "This cannot be asked so", "fix_request"),
-            Exit::NotFound => ("not_found", "There is no such thing", "fix_request"),
-            Exit::NeedsOperator => ("refused", "The operator must act", "fix_integration"),
-            Exit::TryLater => ("try_later", "It may work later", "retry"),
-            Exit::Done | Exit::Failed | Exit::NeedsSubject => ("failed", "It failed", "contact_support"),
+        let (code, title, action) = match (self, self.exit()) {
+            (CliError::AlreadyThere { .. }, _) => ("conflict", "It is already there", "fix_request"),
+            (CliError::File { .. }, _) => ("file", "A file cannot be read or written", "fix_request"),
+            (_, Exit::Usage) => ("wrong_usage", "This cannot be asked so", "fix_request"),
+            (_, Exit::NotFound) => ("not_found", "There is no such thing", "fix_request"),
+            (_, Exit::NeedsOperator) => ("refused", "The operator must act", "fix_integration"),
+            (_, Exit::TryLater) => ("try_later", "It may work later", "retry"),
+            (_, Exit::Done | Exit::Failed | Exit::NeedsSubject) => ("failed", "It failed", "contact_support"),
         };
         json!({ "code": code, "title": title, "detail": self.to_string(), "action": action })
     }

@@ -1,7 +1,7 @@
 //! `evergrant init`: a configuration, a master key and a first admin key, in a place where there is nothing yet.
 
 use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use super::client::{Client, Route};
 use super::console::Console;
 use super::error::{CliError, Result};
+use super::exit::Exit;
 use super::table::cell;
 use crate::app::App;
-use crate::config::{Config, Flags, MasterKeySource, template};
+use crate::config::{Config, Flags, MasterKeySource, is_there, template};
 
 /// The file's name where none is given.
 const DEFAULT_FILE: &str = "evergrant.toml";
@@ -50,33 +51,92 @@ impl Init {
         if let MasterKeySource::MadeAtFirstStart(key) = &config.master_key {
             refuse(key, next)?;
         }
-        let folder = &config.data_dir;
-        let failed = |why| CliError::File { file: folder.clone(), why };
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
-        let (folder, place) = (folder.clone(), config.master_key.place());
-        let client = Client::Here(App::open(config).await?);
-        let wanted = json!({ "name": "first admin key", "permissions": ["admin"] });
-        let key = client.post(Route::v1(&["keys"]), &wanted).await;
-        client.close().await;
-        let key = key?;
-        Ok(json!({
-            "config": file,
-            "data_dir": folder,
-            "master_key": place,
-            "api_key": key["key"],
-            "api_key_id": key["id"],
-        }))
+        let folder = config.data_dir.clone();
+        let before = Before::of(&folder);
+        let made = installation(file, config).await;
+        // In use by somebody else is not ours to tidy.
+        if let Err(error) = &made
+            && error.exit() != Exit::TryLater
+            && before.restore(&folder)
+        {
+            console.note("It was not finished, and what had been made was removed again.");
+        }
+        made
     }
 }
 
+/// The folder, the key, the database and the first API key.
+async fn installation(file: &Path, config: Config) -> Result<Value> {
+    let folder = config.data_dir.clone();
+    let failed = |why| CliError::File { file: folder.clone(), why };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
+    let place = config.master_key.place();
+    let client = Client::Here(App::open(config).await?);
+    let wanted = json!({ "name": "first admin key", "permissions": ["admin"] });
+    let key = client.post(Route::v1(&["keys"]), &wanted).await;
+    client.close().await;
+    let key = key?;
+    Ok(json!({
+        "config": file,
+        "data_dir": folder,
+        "master_key": place,
+        "api_key": key["key"],
+        "api_key_id": key["id"],
+    }))
+}
+
+/// What the data folder was before.
+enum Before {
+    Absent,
+    Empty,
+    Occupied,
+}
+
+impl Before {
+    fn of(folder: &Path) -> Self {
+        match std::fs::read_dir(folder) {
+            Ok(mut entries) => entries.next().map_or(Before::Empty, |_| Before::Occupied),
+            Err(why) if why.kind() == ErrorKind::NotFound => Before::Absent,
+            Err(_) => Before::Occupied,
+        }
+    }
+
+    /// Makes it so again; false where something else lay there, or nothing was made.
+    fn restore(self, folder: &Path) -> bool {
+        match self {
+            Before::Absent => is_there(folder) && std::fs::remove_dir_all(folder).is_ok(),
+            Before::Empty => empty(folder).is_ok(),
+            Before::Occupied => false,
+        }
+    }
+}
+
+/// Removes what lies in a folder, and leaves the folder itself as it is: somebody has chosen its owner and its place.
+fn empty(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            std::fs::remove_dir_all(entry.path())?;
+        } else {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 fn refuse(file: &Path, next: &'static str) -> Result<()> {
-    if file.exists() { Err(CliError::AlreadyThere { file: file.to_owned(), next }) } else { Ok(()) }
+    if is_there(file) { Err(CliError::AlreadyThere { file: file.to_owned(), next }) } else { Ok(()) }
 }
 
 fn write_new(file: &PathBuf, text: &str) -> Result<()> {
-    let open = OpenOptions::new().write(true).create_new(true).mode(0o644).open(file);
-    let written = open.and_then(|mut open| open.write_all(text.as_bytes()).and_then(|()| open.sync_all()));
-    written.map_err(|why| CliError::File { file: file.clone(), why })
+    let failed = |why| CliError::File { file: file.clone(), why };
+    let mut open = OpenOptions::new().write(true).create_new(true).mode(0o644).open(file).map_err(failed)?;
+    let written = open.write_all(text.as_bytes()).and_then(|()| open.sync_all());
+    written.map_err(|why| {
+        // Half a file would stand in the way of the next try.
+        let _ = std::fs::remove_file(file);
+        failed(why)
+    })
 }
 
 /// The commented file, with what was given by flags set in it: the service must find what was made here.
@@ -110,10 +170,10 @@ fn set(file: &mut String, key: &str, value: &str) {
 }
 
 fn told(made: &Value) -> String {
+    let (config, key) = (cell(&made["config"]), cell(&made["master_key"]));
+    let start = if config == DEFAULT_FILE { String::new() } else { format!(" --config {config}") };
     format!(
-        "{}  the configuration, commented\n{}  the master key, readable by you alone. Keep a copy apart from the data: \
-         whoever loses it loses every token\nStart with `evergrant serve`. The first admin API key, shown this once:",
-        cell(&made["config"]),
-        cell(&made["master_key"]),
+        "configuration  {config}\nmaster key     {key}\nKeep a copy of the master key apart from the data: whoever loses it \
+         loses every token.\nStart with `evergrant serve{start}`. The first admin API key, shown this once:",
     )
 }

@@ -7,7 +7,7 @@ use super::console::Console;
 use super::error::{CliError, Result};
 use super::table::cell;
 use crate::app::StartError;
-use crate::config::{Config, Flags};
+use crate::config::{Config, Flags, MasterKeySource, is_there};
 use crate::entropy::SystemEntropy;
 
 /// What to do with the master key.
@@ -23,8 +23,9 @@ impl MasterKeys {
         let MasterKeys::Fingerprint(flags) = self;
         let config = Config::load(&flags, &console.environment)?;
         let place = config.master_key.place();
-        if let crate::config::MasterKeySource::MadeAtFirstStart(file) = &config.master_key
-            && !file.exists()
+        if let MasterKeySource::MadeAtFirstStart(file) = &config.master_key
+            && !is_there(file)
+            && config.is_untouched()
         {
             return Err(CliError::NoInstallation { folder: config.data_dir });
         }

@@ -137,7 +137,10 @@ fn run(command: Command, console: &Console) -> Result<()> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|why| CliError::Stream { stream: "the operating system's event queue", why })?;
-    runtime.block_on(command.run(console))
+    runtime.block_on(async {
+        process::survive_file_size_limit();
+        command.run(console).await
+    })
 }
 
 /// The failure on standard error, and as the one document on standard output.

@@ -1,5 +1,6 @@
 //! Which running service a command talks to, and with which key.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use evergrant_core::secret::ApiKeySecret;
@@ -48,15 +49,24 @@ impl Remote {
     fn base(&self, console: &Console) -> Result<Url> {
         match &self.url {
             Some(url) => parse(url),
-            None => {
-                let mut listen = Config::load(&Flags::default(), &console.environment)?.listen;
-                if listen.ip().is_unspecified() {
-                    listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-                }
-                parse(&format!("http://{listen}"))
-            }
+            None => listening_on(Config::load(&Flags::default(), &console.environment)?.listen),
         }
     }
+
+    /// The client for a service on this machine that listens there, if a key is given.
+    pub(super) fn at(&self, listen: SocketAddr, console: &Console) -> Result<Option<Client>> {
+        let Some(key) = self.key(console)? else { return Ok(None) };
+        let base = self.url.as_deref().map_or_else(|| listening_on(listen), parse)?;
+        Client::there(base, key).map(Some)
+    }
+}
+
+/// The address for those on the same machine.
+fn listening_on(mut listen: SocketAddr) -> Result<Url> {
+    if listen.ip().is_unspecified() {
+        listen.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    parse(&format!("http://{listen}"))
 }
 
 fn parse(url: &str) -> Result<Url> {

@@ -18,7 +18,7 @@ pub(crate) struct Serve {
 impl Serve {
     /// Serves.
     pub(super) async fn run(self, console: &Console) -> Result<()> {
-        telemetry::init(console.environment.get("RUST_LOG"));
+        telemetry::init(console.environment.get("RUST_LOG"), console.is_lively());
         let mut config = Config::load(&self.flags, &console.environment)?;
         let end = ended()?;
         // The address is taken first: a port in use must not be found out after a master key has been made.

@@ -11,6 +11,9 @@ use super::error::Result;
 use super::remote::Remote;
 use super::table::{Table, cell, plain};
 
+/// How long a sweep of very many may take.
+const LONGEST: Duration = Duration::from_secs(3600);
+
 /// How much is told.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Sweep {
@@ -26,7 +29,7 @@ impl Sweep {
     pub(super) async fn run(self, console: &Console) -> Result<()> {
         let client = self.remote.client(console)?;
         let bar = bar(console);
-        let route = Route::v1(&["sweep"]).with("verbose", self.verbose.then_some(true));
+        let route = Route::v1(&["sweep"]).with("verbose", self.verbose.then_some(true)).patient(LONGEST);
         let answer = client.post(route, &json!({})).await;
         bar.finish_and_clear();
         console.show(&answer?, told)

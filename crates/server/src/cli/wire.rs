@@ -22,9 +22,6 @@ use super::client::MAX_BODY;
 use super::error::{CliError, Result};
 use crate::clock::{Clock as _, SystemClock};
 
-/// How long a request may take: longer than the longest `wait` of a token call, and than a sweep of many.
-const LIMIT: Duration = Duration::from_secs(600);
-
 /// What an answer is here: its status and its whole body; or why there is none, in words.
 type Answer = std::result::Result<(u16, Bytes), String>;
 
@@ -62,11 +59,10 @@ impl Wire {
     }
 
     /// One request, one answer.
-    pub(super) async fn exchange(&self, url: &Url, method: Method, key: &ApiKeySecret, body: Option<&Value>) -> Answer {
-        let request = request(url, method, key, body)?;
+    pub(super) async fn exchange(&self, url: &Url, request: Request<Full<Bytes>>, patience: Duration) -> Answer {
         tokio::select! {
             answer = self.talk(url, request) => answer,
-            () = SystemClock.sleep(LIMIT) => Err(format!("nothing came within {} s", LIMIT.as_secs())),
+            () = SystemClock.sleep(patience) => Err(format!("nothing came within {} s", patience.as_secs())),
         }
     }
 
@@ -82,7 +78,8 @@ impl Wire {
     }
 }
 
-fn request(
+/// The request as it goes over the wire.
+pub(super) fn request(
     url: &Url,
     method: Method,
     key: &ApiKeySecret,

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use zeroize::Zeroizing;
 
+use super::is_there;
 use crate::entropy::Entropy;
 
 /// Where the master key comes from.
@@ -54,13 +55,18 @@ impl std::fmt::Debug for FoundMasterKey {
 #[derive(Debug, thiserror::Error)]
 pub enum MasterKeyError {
     /// What is there is not a key.
-    #[error("the master key from {place} must be 64 hexadecimal digits on one line")]
+    #[error(
+        "the master key from {place} must be 64 hexadecimal digits on one line. Put the right one there; nothing was changed"
+    )]
     NotAKey {
         /// Where it was looked for.
         place: String,
     },
     /// Nothing is there.
-    #[error("the master key cannot be read from {place}: {why}")]
+    #[error(
+        "the master key cannot be read from {place}: {why}. Make it readable for the user that runs the service, or say \
+         where it is with EVERGRANT_MASTER_KEY_FILE; nothing was changed"
+    )]
     Unreadable {
         /// Where it was looked for.
         place: String,
@@ -86,7 +92,7 @@ pub enum MasterKeyError {
         database: PathBuf,
     },
     /// The new key cannot be kept.
-    #[error("a master key cannot be made at {file}: {why}", file = file.display())]
+    #[error("a master key cannot be made at {file}: {why}. Nothing was made; mend that, and start again", file = file.display())]
     NotMade {
         /// Where it should be.
         file: PathBuf,
@@ -123,7 +129,7 @@ impl MasterKeySource {
             MasterKeySource::MadeAtFirstStart(file) => match read(file) {
                 Ok(digits) => found(&digits),
                 Err(why) if why.kind() != std::io::ErrorKind::NotFound => Err(unreadable(why)),
-                Err(_) if database.exists() => {
+                Err(_) if is_there(database) => {
                     Err(MasterKeyError::Missing { file: file.clone(), database: database.to_owned() })
                 }
                 Err(_) => make(file, entropy).map_err(|why| MasterKeyError::NotMade { file: file.clone(), why }),
@@ -167,8 +173,12 @@ fn make(file: &Path, entropy: &dyn Entropy) -> std::io::Result<FoundMasterKey> {
     }
     digits.push('\n');
     let mut open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
-    open.write_all(digits.as_bytes())?;
-    open.sync_all()?;
+    let written = open.write_all(digits.as_bytes()).and_then(|()| open.sync_all());
+    if let Err(why) = written {
+        // Half a key would stand in the way of the next start. Nothing has been sealed with it.
+        let _ = std::fs::remove_file(file);
+        return Err(why);
+    }
     if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::File::open(folder)?.sync_all()?;
     }

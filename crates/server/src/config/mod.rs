@@ -14,7 +14,7 @@ mod reference;
 mod resolve;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use evergrant_core::policy::{Policy, PolicyOverrides};
 use evergrant_core::secret::ApiKeySecret;
@@ -70,6 +70,12 @@ impl Config {
         Policy::default().with(&self.refresh)
     }
 
+    /// Whether nothing has been made here yet: no database, and no journal that would belong to one. What cannot be looked
+    /// at is taken to be there, so that nobody is told to begin anew beside data that he may not read.
+    pub fn is_untouched(&self) -> bool {
+        !is_there(&self.database) && !is_there(&self.data_dir.join("journal"))
+    }
+
     /// The address that people and providers see, without a slash at the end. Unless it was set, it follows from
     /// `listen`, with `localhost` in place of "every address".
     pub fn public_url(&self) -> String {
@@ -79,6 +85,11 @@ impl Config {
             None => format!("http://{}", self.listen),
         }
     }
+}
+
+/// Whether something is at this path; what cannot be looked at is.
+pub(crate) fn is_there(path: &Path) -> bool {
+    path.try_exists().unwrap_or(true)
 }
 
 /// How the hand-out of tokens is audited.

@@ -10,8 +10,6 @@ use tokio_util::sync::CancellationToken;
 use super::people::{SHAKY, STEADY};
 use crate::clock::SharedClock;
 
-/// Carol withdraws her consent while one still looks on.
-const CAROL_LEAVES: Duration = Duration::from_secs(15);
 /// Everybody has been renewed once by then, so that the first trouble is seen as trouble.
 const FIRST_TROUBLE: Duration = Duration::from_secs(55);
 /// How often there is trouble after that.
@@ -20,9 +18,8 @@ const EVERY: Duration = Duration::from_secs(90);
 /// Makes trouble until told to stop.
 pub(super) async fn direct(judge: Judge, clock: SharedClock, stop: CancellationToken) {
     let play = async {
-        clock.sleep(CAROL_LEAVES).await;
+        clock.sleep(FIRST_TROUBLE).await;
         judge.revoke(STEADY, "carol");
-        clock.sleep(FIRST_TROUBLE - CAROL_LEAVES).await;
         loop {
             judge.fault(once(Fault::Answer(Canned::rate_limit(Some("5"))), "bob"));
             judge.fault(once(Fault::CutAfter, "dave"));

@@ -23,6 +23,7 @@ use crate::clock::{SharedClock, SystemClock};
 use people::{Connected, PEOPLE};
 pub use programme::Programme;
 use stage::Stage;
+use teller::Teller;
 
 /// How the demo is started.
 #[derive(Clone, Debug)]
@@ -119,7 +120,7 @@ impl Play {
     pub async fn run_until(self, end: impl Future<Output = ()>) -> Result<(), DemoError> {
         let Play { stage, clock, stop, mut serving, .. } = self;
         let others = TaskTracker::new();
-        others.spawn(teller::tell(stage.api.clone(), clock.clone(), stop.clone()));
+        others.spawn(teller::tell(Teller::new(stage.api.clone()), clock.clone(), stop.clone()));
         others.spawn(director::direct(stage.judge.clone(), clock, stop.clone()));
         let early = tokio::select! {
             () = end => None,

@@ -6,6 +6,13 @@ use serde_json::{Value, json};
 
 use super::people::Connected;
 
+/// Lets somebody connect.
+const CONNECT: &str = r#"curl -s "$URL/v1/connect-sessions" -H "authorization: Bearer $KEY" -H 'content-type: application/json' -d '{"integration":"demo","subject":"you"}'"#;
+/// Takes a token.
+const TOKEN: &str = r#"curl -s "$URL/v1/connections/$CONNECTION/token" -H "authorization: Bearer $KEY""#;
+/// Breaks it, has it noticed, and asks again.
+const REVOKE: &str = r#"curl -s -X POST "$PROVIDER/control/revoke?connection=$CONNECTION"; curl -s -X POST "$URL/v1/connections/$CONNECTION/refresh" -H "authorization: Bearer $KEY"; curl -s "$URL/v1/connections/$CONNECTION/token" -H "authorization: Bearer $KEY""#;
+
 /// Where everything is.
 pub struct Programme {
     /// The service.
@@ -48,6 +55,11 @@ impl Programme {
             .iter()
             .map(|one| format!("  {:<7} {}  {:<6} {}\n", one.subject, one.id, one.integration, one.story))
             .collect();
+        let filled = |line: &str| {
+            let values = [("$URL", url), ("$PROVIDER", provider_url), ("$KEY", api_key)];
+            let line = values.iter().fold(line.to_owned(), |line, (name, value)| line.replace(name, value));
+            line.replace("$CONNECTION", first)
+        };
         format!(
             "Evergrant is running, with a provider whose tokens live for 60 seconds. Nothing of it outlives this process.
 
@@ -58,17 +70,37 @@ impl Programme {
 {people}
 Try, in another terminal:
 
-  # a link that lets somebody connect an account: open its url in a browser
-  curl -s {url}/v1/connect-sessions -H 'authorization: Bearer {api_key}' -H 'content-type: application/json' -d '{{\"integration\":\"demo\",\"subject\":\"you\"}}'
+  # 1. a link that lets somebody connect an account: open its url in a browser
+  {connect}
 
-  # a valid access token, now and whenever you ask
-  curl -s {url}/v1/connections/{first}/token -H 'authorization: Bearer {api_key}'
+  # 2. a valid access token, now and whenever you ask
+  {token}
 
-  # break it and watch: the provider revokes this grant; the answer says who must do what
-  curl -s -X POST '{provider_url}/control/revoke?connection={first}'; curl -s -X POST {url}/v1/connections/{first}/refresh -H 'authorization: Bearer {api_key}'; curl -s {url}/v1/connections/{first}/token -H 'authorization: Bearer {api_key}'
+  # 3. break it and watch: the provider revokes this grant; the answer says who must do what, and by which link
+  {revoke}
+
+The README's lines work as they stand after this one:
+
+  URL={url} PROVIDER={provider_url} CONNECTION={first} KEY={api_key}
 
 What happens now (end with Ctrl-C):
-"
+",
+            connect = filled(CONNECT),
+            token = filled(TOKEN),
+            revoke = filled(REVOKE),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_that_the_demo_prints_are_those_of_the_readme() {
+        let readme = include_str!("../../../../README.md");
+        for line in [CONNECT, TOKEN, REVOKE] {
+            assert!(readme.contains(&format!("\n{line}\n")), "{line}");
+        }
     }
 }

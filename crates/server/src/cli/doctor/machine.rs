@@ -8,7 +8,7 @@ use evergrant_core::time::Timestamp;
 
 use super::super::span::in_words;
 use super::report::{Check, Finding};
-use crate::config::{Config, MasterKeySource};
+use crate::config::{Config, MasterKeySource, is_there};
 use crate::entropy::SystemEntropy;
 
 /// No machine that runs this is earlier: 2026-01-01.
@@ -49,8 +49,8 @@ fn newest(folder: &Path) -> Option<(PathBuf, Timestamp)> {
 pub(super) fn master_key(config: &Config) -> Check {
     let source = &config.master_key;
     if let MasterKeySource::MadeAtFirstStart(file) = source
-        && !file.exists()
-        && !config.database.exists()
+        && !is_there(file)
+        && config.is_untouched()
     {
         let what = format!("there is no installation at {} yet", config.data_dir.display());
         let remedy = "Make one with `evergrant init`, or name the right one with --config or --data-dir.";
@@ -58,8 +58,7 @@ pub(super) fn master_key(config: &Config) -> Check {
     }
     let mut findings = Vec::new();
     if let Err(why) = source.load(&config.database, &SystemEntropy) {
-        let remedy = "Without it nothing that is stored can be read. Put it back from its backup, or say where it is with \
-                      EVERGRANT_MASTER_KEY_FILE.";
+        let remedy = "Do what the sentence says: without the key nothing that is stored can be read.";
         findings.push(Finding::new(why.to_string(), remedy));
     }
     if let MasterKeySource::MadeAtFirstStart(file) | MasterKeySource::File(file) = source {

@@ -53,18 +53,24 @@ impl Doctor {
             machine::clock(&config.data_dir, console.now()),
             machine::master_key(&config),
         ];
-        if !config.database.exists() {
+        if config.is_untouched() {
             checks.push(Check::skipped("database", format!("{} is not there", config.database.display())));
             return Ok(checks);
         }
+        let listen = config.listen;
         match App::open(config).await {
+            // Told above already.
+            Err(StartError::MasterKey(_)) => checks.push(Check::skipped("database", "does not open without its key")),
             Ok(app) => {
                 let client = Client::Here(app);
                 let looked = here(&client, console).await;
                 client.close().await;
                 checks.extend(looked?);
             }
-            Err(error) if error.is_in_use() => return Err(error.into()),
+            Err(error) if error.is_in_use() => {
+                let client = self.place.holder(&error, listen, console)?;
+                checks.extend(self.there(&client, console).await?);
+            }
             Err(error) => checks.push(does_not_open(&error)),
         }
         Ok(checks)
@@ -82,12 +88,12 @@ impl Doctor {
 /// A database that does not open; the error says which way it is.
 fn does_not_open(error: &StartError) -> Check {
     let name = match error {
-        StartError::Store(evergrant_store::OpenError::WrongMasterKey { .. }) => "key_ring",
+        StartError::WrongMasterKey { .. } => "key_ring",
         StartError::Store(evergrant_store::OpenError::KeyRingDamaged { .. }) => "key_ring",
         StartError::Store(_) => "database",
         _ => "start",
     };
-    let remedy = "The sentence says what to do; nothing was changed. `evergrant serve` would refuse to start for the same reason.";
+    let remedy = "Do what the sentence says; until then `evergrant serve` refuses to start, for the same reason.";
     Check::of(name, "does not open", vec![Finding::new(error.to_string(), remedy)])
 }
 
