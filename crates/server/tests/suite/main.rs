@@ -4,6 +4,8 @@ mod api;
 mod cli;
 mod config;
 mod connect;
+mod killed;
 mod refresh;
 mod routes;
+mod serving;
 mod world;

@@ -1,0 +1,140 @@
+//! What the provider's ledger says of each grant, beside what the service says.
+
+use std::collections::HashMap;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use evergrant_testkit::http::Http;
+use evergrant_testkit::{Decision, End, Finding, Loss, Moment as At, ReplayKind, Spend, Verdict};
+use serde_json::Value;
+
+use super::storm::{Person, REPLAY_AFTER, Storm};
+use super::wait_for;
+use crate::world::text;
+
+/// An answer may be in the process and not yet in its journal for this long, on an idle machine.
+const DOUBT: Duration = Duration::from_millis(20);
+/// How long a connection that rotates all the time may take to show a token that is not just being replaced.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// The service asks this person for a new consent.
+pub fn said_to_be_lost(storm: &mut Storm, person: &Person, connection: &Value) {
+    let ledger = storm.judge.ledger();
+    // What it holds is what it sent last, and what was refused.
+    let last = ledger.spends_of(&person.client, &person.account).last().cloned();
+    let Some(last) = last else {
+        return storm.tally.wrong.push(format!("{person:?} is said to be lost and was never refreshed"));
+    };
+    let verdict = storm.judge.verdict(&person.client, &person.account, &last.token);
+    let reason = text(&connection["disconnect_reason"]);
+    let wrong = match (verdict.beside(false), &verdict) {
+        (Finding::LostInFlight, _) => None,
+        (Finding::LostClosable, Verdict::Lost(loss)) => closable(storm, person, loss, &ledger.spends),
+        (finding, _) => Some(format!("{finding:?}")),
+    };
+    let unsaid = (reason != "refresh_outcome_lost").then(|| format!("the reason told is `{reason}`"));
+    match wrong.or(unsaid) {
+        None => storm.tally.told += 1,
+        Some(what) => {
+            let spends: Vec<String> = ledger.spends_of(&person.client, &person.account).map(line).collect();
+            let spends = spends[spends.len().saturating_sub(6)..].join("\n    ");
+            storm.tally.wrong.push(format!("{person:?}: {what}: {verdict:?}\n  {connection}\n    {spends}"));
+        }
+    }
+}
+
+/// Whether a loss that was not in flight may be: the answer had come in the last milliseconds before a kill.
+fn closable(storm: &mut Storm, person: &Person, loss: &Loss, spends: &[Spend]) -> Option<String> {
+    let replayable = ReplayKind::Single.name() != person.client && ReplayKind::Family.name() != person.client;
+    let (Some(number), Some(written)) = (loss.spend, loss.written_at) else {
+        return Some("lost while an older token was sent".to_owned());
+    };
+    if replayable {
+        return Some("lost although the provider would have answered again".to_owned());
+    }
+    if storm.journalled.contains(&number) {
+        return Some("lost although its answer was in the journal".to_owned());
+    }
+    if handed_out(storm, &spends[number]) {
+        return Some("lost although a caller had been given its access token".to_owned());
+    }
+    let kill = storm.killed_at.iter().find(|(_, gone)| *gone >= written);
+    let Some((kill, _)) = kill.copied() else { return Some("lost without a kill".to_owned()) };
+    let age = kill.since(written);
+    if age > doubt(kill, spends) {
+        return Some(format!("lost although its answer had come {age:?} before the kill"));
+    }
+    storm.tally.doubtful.push(age);
+    None
+}
+
+/// How long an answer was certainly not yet in the journal before a kill: longer where the process was slow to read what
+/// was written for it.
+fn doubt(kill: At, spends: &[Spend]) -> Duration {
+    let near = spends.iter().filter(|spend| spend.end == Some(End::Delivered)).filter_map(|spend| {
+        let (written, closed) = (spend.written_at?, spend.closed_at?);
+        (closed < kill && kill.since(written) < Duration::from_secs(2)).then(|| closed.since(written))
+    });
+    DOUBT + 2 * near.max().unwrap_or_default()
+}
+
+fn handed_out(storm: &Storm, spend: &Spend) -> bool {
+    let Some(Decision::Rotated { access, .. } | Decision::Repeated { access, .. }) = &spend.decision else {
+        return false;
+    };
+    storm.handed.lock().unwrap_or_else(PoisonError::into_inner).contains(access)
+}
+
+/// The service says that this person's grant works: what it hands out belongs to a grant that would bring tokens.
+pub async fn said_to_live(storm: &mut Storm, api: &Http, person: &Person) {
+    let judge = storm.judge.clone();
+    let mut last = String::new();
+    let what = format!("a token of {person:?} whose grant lives");
+    wait_for(LIMIT, &what, async || {
+        let reply = api.get(&format!("/v1/connections/{}/token", person.id)).await.expect("an answer");
+        let verdict = judge.verdict(&person.client, &person.account, &text(&reply.json()["access_token"]));
+        last = format!("{}: {verdict:?}", reply.status);
+        (verdict.beside(true) == Finding::Ok).then_some(())
+    })
+    .await;
+}
+
+/// What no ledger may show, and what this one should.
+pub fn ledger(storm: &mut Storm) {
+    let ledger = storm.judge.ledger();
+    let wrong = &mut storm.tally.wrong;
+    wrong.extend(ledger.violations.iter().map(|violation| format!("{violation:?}")));
+    let mut latest: HashMap<&str, &Spend> = HashMap::new();
+    for spend in &ledger.spends {
+        let earlier = latest.insert(&spend.token, spend);
+        let Some(earlier) = earlier.filter(|_| ["confirm", "single", "family"].contains(&spend.client_id.as_str()))
+        else {
+            continue;
+        };
+        let rest = earlier.closed_at.map_or(Duration::ZERO, |closed| spend.began_at.since(closed));
+        if rest < Duration::from_secs_f64(REPLAY_AFTER) {
+            wrong.push(format!("sent again after {rest:?}: {} and {}", line(earlier), line(spend)));
+        }
+    }
+    let rotated = |spend: &&Spend| matches!(spend.decision, Some(Decision::Rotated { .. }));
+    storm.tally.rotations = ledger.spends.iter().filter(rotated).count();
+    let unheard = ledger.rotated_unheard().count() + storm.journalled.len();
+    storm.tally.rescued = unheard.saturating_sub(storm.tally.told);
+}
+
+fn line(spend: &Spend) -> String {
+    let (began, at) = (spend.began_at, |at: Option<At>| at.map(|at| at.since(spend.began_at)));
+    format!(
+        "#{} {} {} at {}: {:?} {:?}, decided {:?}, written {:?}, closed {:?}, {:?}",
+        spend.number,
+        spend.client_id,
+        spend.token,
+        began.micros(),
+        spend.decision,
+        spend.status,
+        at(spend.decided_at),
+        at(spend.written_at),
+        at(spend.closed_at),
+        spend.end
+    )
+}

@@ -1,0 +1,140 @@
+//! The moments at which the service is killed.
+
+use std::path::Path;
+use std::time::Duration;
+
+use evergrant_testkit::{Fault, FaultRule, Judge, Spend};
+
+use super::{pass, wait_for};
+use crate::serving::{Dice, Home};
+
+/// How long the judge is given to see what is waited for.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Where in a refresh the kill falls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Anywhere.
+    Any,
+    /// The provider has the request and never decides: nothing is spent.
+    Unspent,
+    /// The provider has the request, and decides after the kill.
+    Undecided,
+    /// The provider has rotated, and has said nothing yet.
+    Unanswered,
+    /// A part of the answer is under way.
+    HalfAnswered,
+    /// The answer is in the journal, and the database takes no commit.
+    Uncommitted,
+}
+
+impl Moment {
+    const STEERED: [Moment; 5] =
+        [Moment::Unspent, Moment::Undecided, Moment::Unanswered, Moment::HalfAnswered, Moment::Uncommitted];
+
+    /// Every other kill is steered.
+    pub fn draw(number: usize, dice: &mut Dice) -> Self {
+        if number.is_multiple_of(2) { Moment::Any } else { *dice.one_of(&Moment::STEERED) }
+    }
+
+    fn fault(self) -> Option<Fault> {
+        Some(match self {
+            Moment::Any => return None,
+            Moment::Unspent => Fault::Hang,
+            Moment::Undecided => Fault::Hold,
+            Moment::Unanswered | Moment::Uncommitted => Fault::HoldAnswer,
+            Moment::HalfAnswered => Fault::Drip { every: Duration::from_millis(50), bytes: 9 },
+        })
+    }
+
+    /// Whether a use of a refresh token is at this point now.
+    fn is_there(self, spend: &Spend) -> bool {
+        let under_way = spend.end.is_none();
+        match self {
+            Moment::Any => true,
+            Moment::Unspent | Moment::Undecided => under_way,
+            Moment::Unanswered | Moment::Uncommitted => under_way && spend.decided_at.is_some(),
+            Moment::HalfAnswered => under_way && spend.status.is_some(),
+        }
+    }
+}
+
+/// What must be let go of after the kill.
+pub struct Steered {
+    _lock: Option<rusqlite::Connection>,
+    /// Uses whose answers are in the journal although nothing could be committed.
+    pub journalled: Vec<usize>,
+}
+
+/// Waits until the moment has come.
+pub async fn come(moment: Moment, judge: &Judge, home: &Home, clients: &[String], dice: &mut Dice) -> Steered {
+    let none = Steered { _lock: None, journalled: Vec::new() };
+    let Some(fault) = moment.fault() else {
+        let wanted = judge.ledger().spends.len() + usize::try_from(dice.below(6)).unwrap_or_default();
+        judge.wait_until(LIMIT, |ledger| ledger.spends.len() >= wanted).await.expect("grants rotate");
+        pass(Duration::from_millis(dice.below(150))).await;
+        return none;
+    };
+    let name = fault.name().to_owned();
+    let from = judge.ledger().spends.len();
+    let client = dice.one_of(clients);
+    judge.fault(FaultRule::lasting(fault).client(client));
+    let wanted = 1 + usize::try_from(dice.below(2)).unwrap_or_default();
+    let there = |spend: &&Spend| spend.faults.contains(&name) && moment.is_there(spend);
+    let come = judge.wait_until(LIMIT, |ledger| ledger.spends[from..].iter().filter(there).count() >= wanted).await;
+    assert!(come.is_ok(), "{moment:?}: {come:?}");
+    if moment == Moment::Uncommitted {
+        return uncommitted(judge, home, &name, from).await;
+    }
+    pass(Duration::from_millis(dice.below(40))).await;
+    none
+}
+
+/// Lets the answers out while the database takes no writes, and waits until the journal has them.
+async fn uncommitted(judge: &Judge, home: &Home, name: &str, from: usize) -> Steered {
+    let (lock, data) = (lock(&home.database()), &home.data());
+    judge.switch_off(name);
+    // Whatever else was under way lands first, so that what the journal gets from here on is what was held.
+    let held = |spend: &Spend| spend.faults.iter().any(|fault| fault == name);
+    judge
+        .wait_until(LIMIT, |ledger| ledger.in_flight().all(|spend| held(spend) && spend.decided_at.is_some()))
+        .await
+        .expect("without the database nothing new is sent");
+    let mut settled = entries(data);
+    wait_for(LIMIT, "the journal rests", async || {
+        let seen = std::mem::replace(&mut settled, entries(data));
+        pass(Duration::from_millis(30)).await;
+        (seen == entries(data)).then_some(())
+    })
+    .await;
+    let before = entries(data);
+    let journalled: Vec<usize> = judge.ledger().in_flight().map(|spend| spend.number).collect();
+    assert!(journalled.iter().all(|number| *number >= from), "what is held was sent just now");
+    judge.release();
+    wait_for(LIMIT, "answers that cannot be committed are journalled", async || {
+        (entries(data) >= before + journalled.len()).then_some(())
+    })
+    .await;
+    Steered { _lock: Some(lock), journalled }
+}
+
+/// Takes the right to write from everybody else, until it is dropped.
+fn lock(database: &Path) -> rusqlite::Connection {
+    use rusqlite::config::DbConfig;
+    let other = rusqlite::Connection::open(database).expect("the database opens");
+    other.busy_timeout(Duration::from_secs(10)).expect("a time limit");
+    // What the killed process left behind is for its successor to find.
+    other.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).expect("a setting");
+    other.execute_batch("BEGIN IMMEDIATE").expect("the lock");
+    other
+}
+
+/// How many sealed answers stand in the journal: its records with a payload.
+fn entries(data: &Path) -> usize {
+    let files = std::fs::read_dir(data.join("journal")).expect("the journal's folder");
+    let count = |bytes: &[u8]| {
+        let marked = bytes.chunks_exact(8).filter(|chunk| chunk.starts_with(b"EGR1"));
+        marked.filter(|chunk| chunk[4..] != [0; 4]).count()
+    };
+    files.map(|file| count(&std::fs::read(file.expect("a file").path()).expect("it can be read"))).sum()
+}
