@@ -22,6 +22,7 @@ pub mod html;
 pub mod http;
 mod inner;
 mod judge;
+pub mod leaks;
 mod ledger;
 mod page;
 pub mod peers;

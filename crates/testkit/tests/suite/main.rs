@@ -4,6 +4,7 @@ mod control;
 mod faults;
 mod flow;
 mod html;
+mod leaks;
 mod ledger;
 mod peer;
 mod process;
