@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use evergrant_core::connection::UseOutcome;
 use evergrant_core::id::IntegrationName;
-use evergrant_core::notice::NoticeKind;
 use evergrant_core::outcome::Class;
+use evergrant_store::Tally;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -54,6 +54,8 @@ pub struct Levels {
     pub breakers: Vec<(IntegrationName, bool)>,
     /// How late the oldest due refresh is.
     pub refresh_lag: Duration,
+    /// What the store has done since the start.
+    pub tally: Tally,
 }
 
 impl Default for Metrics {
@@ -130,13 +132,6 @@ impl Metrics {
         self.connect_flows.get_or_create(&labels).inc();
     }
 
-    /// A notice was written or delivered.
-    pub fn notice(&self, kind: NoticeKind, channel: &'static str, result: &'static str) {
-        let kind = kind.as_str().to_owned();
-        let labels = vec![("kind", kind), ("channel", channel.to_owned()), ("result", result.to_owned())];
-        self.notices.get_or_create(&labels).inc();
-    }
-
     /// A caller reported a use.
     pub fn reported(&self, integration: &IntegrationName, outcome: UseOutcome) {
         let outcome = match outcome {
@@ -148,11 +143,6 @@ impl Metrics {
         };
         let labels = vec![("integration", integration.to_string()), ("outcome", outcome.to_owned())];
         self.reports.get_or_create(&labels).inc();
-    }
-
-    /// A transaction was committed (`ok`) or not (`error`, `busy`, …).
-    pub fn store_wrote(&self, result: &'static str) {
-        self.store_writes.get_or_create(&vec![("result", result.to_owned())]).inc();
     }
 
     /// Sets the levels and writes everything in the text format of OpenMetrics; of integrations only those that `sees` sees.
@@ -174,11 +164,24 @@ impl Metrics {
             self.breaker_open.get_or_create(&vec![("integration", integration.to_string())]).set(i64::from(*open));
         }
         self.refresh_lag.set(levels.refresh_lag.as_secs_f64());
+        for (result, count) in &levels.tally.writes {
+            raise(&self.store_writes.get_or_create(&vec![("result", (*result).to_owned())]), *count);
+        }
+        for (kind, count) in &levels.tally.notices {
+            let labels = vec![("kind", *kind), ("channel", "in_app"), ("result", "written")];
+            let labels = labels.into_iter().map(|(name, value)| (name, value.to_owned())).collect();
+            raise(&self.notices.get_or_create(&labels), *count);
+        }
         let mut text = String::new();
         // Writing into a String cannot fail.
         let _ = encode(&mut text, &self.registry);
         text.split_inclusive('\n').filter(|line| integration_of(line).is_none_or(&sees)).collect()
     }
+}
+
+/// Counts on to what somebody else has counted.
+fn raise(counter: &Counter, to: u64) {
+    counter.inc_by(to.saturating_sub(counter.get()));
 }
 
 /// The integration that a sample is about. Names of integrations hold nothing that would be escaped.
@@ -199,14 +202,13 @@ mod tests {
         metrics.refreshed(&strava, Class::Success, Duration::from_millis(120));
         metrics.token_requested(&strava, "ok");
         metrics.connect_flow(&strava, "connected");
-        metrics.notice(NoticeKind::Disconnected, "in_app", "written");
         metrics.reported(&strava, UseOutcome::Ok);
-        metrics.store_wrote("ok");
         let levels = Levels {
             connections: vec![(strava.clone(), "connected", 3)],
             expiring: vec![(strava.clone(), 600, 1)],
             breakers: vec![(strava, false)],
             refresh_lag: Duration::from_millis(1500),
+            tally: Tally { writes: [("ok", 1)].into(), notices: [("disconnected", 1)].into() },
         };
         assert!(!metrics.text(&levels, |_| false).contains("strava"));
         let text = metrics.text(&levels, |name| name == "strava");

@@ -34,6 +34,7 @@ mod seal;
 mod shared;
 mod stats;
 mod store;
+mod tally;
 
 pub use audit::{AuditCheck, AuditLine, NewAudit};
 pub use cleanup::Retention;
@@ -58,3 +59,4 @@ pub use seal::{MasterKey, NotAMasterKey, SealedBytes};
 pub use shared::StatusCounts;
 pub use stats::{IntegrationNumbers, OutcomeNumber};
 pub use store::Store;
+pub use tally::Tally;

@@ -12,7 +12,7 @@ use crate::error::StoreError;
 use crate::events::About;
 use crate::page::{Cursor, Page};
 use crate::row::json;
-use crate::shared::{Shared, Tx};
+use crate::shared::{Effect, Shared, Tx};
 use crate::store::Store;
 
 macro_rules! notice_columns {
@@ -78,7 +78,9 @@ pub(crate) fn write(
         let text = "INSERT INTO notices (id, about, kind, integration, connection_id, subject, detail, at) \
                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (about, kind) DO NOTHING";
         let (kind, detail) = (new.kind.as_str(), json(&new.detail)?);
-        tx.run(text, values![id, episode, kind, integration, about.connection, subject, detail, at])?;
+        if tx.run(text, values![id, episode, kind, integration, about.connection, subject, detail, at])? == 1 {
+            tx.after_commit(Effect::Noticed(new.kind));
+        }
     }
     Ok(())
 }

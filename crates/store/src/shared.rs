@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use evergrant_core::id::{ConnectionId, InstallationId, IntegrationName, NodeId};
 use evergrant_core::integration::Integration;
+use evergrant_core::notice::NoticeKind;
 use tokio::sync::broadcast;
 
 use crate::cache::{Owner, ReadCache};
@@ -16,6 +17,7 @@ use crate::keys::ApiKey;
 use crate::options::ProviderResolver;
 use crate::record::TokenRecord;
 use crate::seal::{KeyRing, MasterKey, WrappedKey};
+use crate::tally::Tally;
 
 /// A use at work.
 pub(crate) type Tx<'a> = Unit<'a, Effect>;
@@ -38,6 +40,8 @@ pub(crate) enum Effect {
     Key(Arc<ApiKey>),
     /// Something happened.
     Event(Arc<Event>),
+    /// A notice was written.
+    Noticed(NoticeKind),
 }
 
 /// Connections of an integration by stored status.
@@ -86,12 +90,17 @@ pub(crate) struct Shared {
     pub keys: RwLock<BTreeMap<String, Arc<ApiKey>>>,
     pub counts: Mutex<BTreeMap<IntegrationName, StatusCounts>>,
     pub events: broadcast::Sender<Arc<Event>>,
+    pub tally: Mutex<Tally>,
     pub resolver: Option<ProviderResolver>,
 }
 
 impl Shared {
     pub fn counts(&self) -> MutexGuard<'_, BTreeMap<IntegrationName, StatusCounts>> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn integration(&self, name: &IntegrationName) -> Option<Arc<Integration>> {
@@ -101,6 +110,7 @@ impl Shared {
     fn apply(&self, effect: Effect) {
         match effect {
             Effect::Record(record) => self.cache.put_record(record),
+            Effect::Noticed(kind) => self.tally().noticed(kind),
             Effect::Forget(id) => self.cache.forget_record(&id),
             Effect::Owner(owner) => self.cache.forget_owner(&owner),
             Effect::Counted { integration, from, to } => {

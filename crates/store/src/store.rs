@@ -19,6 +19,7 @@ use crate::options::OpenOptions;
 use crate::reads::ReadsLog;
 use crate::seal::{KeyRing, MasterKey, Place, WrappedKey};
 use crate::shared::{Effect, Keeping, Shared, StatusCounts, Tx};
+use crate::tally::Tally;
 use crate::{idempotency, integrations, jobs, keys};
 
 /// The folder of the journal, within the data folder.
@@ -169,7 +170,14 @@ impl Store {
         work: impl FnOnce(&Tx<'_>, &Shared) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let shared = self.shared.clone();
-        self.inner.writer.run(move |tx| work(tx, &shared)).await
+        let ended = self.inner.writer.run(move |tx| work(tx, &shared)).await;
+        self.shared.tally().wrote(&ended);
+        ended
+    }
+
+    /// What was done since the start of the process.
+    pub fn tally(&self) -> Tally {
+        self.shared.tally().clone()
     }
 
     /// Empties the database's log.
@@ -292,6 +300,7 @@ fn load(
         keys: RwLock::new(keys.into_iter().map(|one| (one.id.clone(), one)).collect()),
         counts: Mutex::new(counts),
         events: broadcast::Sender::new(FEED),
+        tally: Mutex::default(),
         resolver: options.providers.clone(),
     })
 }

@@ -73,7 +73,8 @@ impl Service {
     /// [`Refusal::StorageUnavailable`].
     pub async fn levels(&self, scope: &Scope) -> Result<Levels, Refusal> {
         let now = self.now();
-        let mut levels = Levels { refresh_lag: self.refresh_lag(now).await?, ..Levels::default() };
+        let refresh_lag = self.refresh_lag(now).await?;
+        let mut levels = Levels { refresh_lag, tally: self.store.tally(), ..Levels::default() };
         for one in self.numbers(scope, now).await? {
             let name = &one.integration;
             let by_status = self.by_status(name, one.connections);
