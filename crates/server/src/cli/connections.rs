@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::client::{Client, Route};
 use super::console::Console;
 use super::error::{CliError, Result};
+use super::exit::Exit;
 use super::remote::Remote;
 use super::table::{Table, cell, fields, plain};
 
@@ -107,13 +108,21 @@ impl Connections {
                 let client = which.remote.client(console)?;
                 let id = which.id(&client).await?;
                 let answer = client.post(Route::v1(&["connections", &id, "refresh"]), &json!({})).await?;
-                console.show(&answer, refreshed)
+                console.show(&answer, refreshed)?;
+                Exit::of_outcome(&answer)
+                    .map_or(Ok(()), |exit| Err(CliError::NotRefreshed { what: unfinished(&answer), exit }))
             }
             Connections::Disconnect(which) => {
                 let client = which.remote.client(console)?;
                 let id = which.id(&client).await?;
                 let answer = client.delete(Route::v1(&["connections", &id])).await?;
-                console.show(&answer, |answer| format!("{id} is disconnected.\n{}", fields(answer, &[])))
+                console.show(&answer, |answer| {
+                    let at_the_provider = match cell(&answer["revocation"]).replace('_', " ") {
+                        word if word == "nothing" => "nothing was left to revoke at the provider".to_owned(),
+                        word => format!("at the provider: {word}"),
+                    };
+                    format!("{id} is disconnected; {at_the_provider}.\n")
+                })
             }
         }
     }
@@ -176,6 +185,24 @@ impl Token {
         }
         console.show(&answer, |answer| format!("{}\n", cell(&answer["access_token"])))
     }
+}
+
+/// What is to be done after a refresh that brought no token.
+fn unfinished(answer: &Value) -> String {
+    let connection = &answer["connection"];
+    let outcome = cell(&answer["outcome"]);
+    let next = match (cell(&connection["status"]).as_str(), connection["next_refresh_at"].as_str()) {
+        ("needs_reauth", _) => format!(
+            "the subject must reconnect: evergrant connect-link --subject {} --integration {} --reconnect {}",
+            cell(&connection["subject"]),
+            cell(&connection["integration"]),
+            cell(&connection["id"])
+        ),
+        ("error", _) => "the operator must mend the integration: evergrant doctor".to_owned(),
+        (_, Some(at)) => format!("the grant is kept, and the next try is at {}", plain(at)),
+        _ => "the grant is kept".to_owned(),
+    };
+    format!("not refreshed ({outcome}); {next}")
 }
 
 fn refreshed(answer: &Value) -> String {

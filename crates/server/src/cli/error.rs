@@ -87,6 +87,14 @@ pub(crate) enum CliError {
     /// The service, open here, refused or could not do it.
     #[error("{0}")]
     Refused(String),
+    /// A refresh ran and brought no token; its document has been shown.
+    #[error("{what}")]
+    NotRefreshed {
+        /// What happened and what to do.
+        what: String,
+        /// Who has to do it.
+        exit: Exit,
+    },
     /// Some of what was looked at is wrong; what and why has been told.
     #[error("something is wrong; see above")]
     FoundWrong,
@@ -109,6 +117,7 @@ impl CliError {
     pub(super) fn exit(&self) -> Exit {
         match self {
             CliError::Problem(problem) => problem.exit(),
+            CliError::NotRefreshed { exit, .. } => *exit,
             CliError::Unreachable(_) => Exit::TryLater,
             CliError::Config(ConfigError::BadValue { set_by: SetBy::Flag(_), .. }) => Exit::Usage,
             CliError::Config(_) => Exit::NeedsOperator,
@@ -137,6 +146,11 @@ impl CliError {
             (_, Exit::Done | Exit::Failed | Exit::NeedsSubject) => ("failed", "It failed", "contact_support"),
         };
         json!({ "code": code, "title": title, "detail": self.to_string(), "action": action })
+    }
+
+    /// Whether the one document has been printed before this was found out: what was found is the document.
+    pub(super) fn is_told(&self) -> bool {
+        matches!(self, CliError::FoundWrong | CliError::NotRefreshed { .. })
     }
 
     /// Whether the reader of standard output has gone: then there is nobody to tell, and nothing is wrong.

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use serde_json::Value;
+
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -32,6 +34,19 @@ impl Exit {
             (_, 404) => Exit::NotFound,
             (_, 400 | 413 | 422) => Exit::Usage,
             _ => Exit::Failed,
+        }
+    }
+}
+
+impl Exit {
+    /// What the answer to a forced refresh means; none when it brought a token.
+    pub(super) fn of_outcome(answer: &Value) -> Option<Exit> {
+        let status = answer.pointer("/connection/status").and_then(Value::as_str);
+        match (answer["outcome"].as_str(), status) {
+            (Some("success"), _) => None,
+            (_, Some("needs_reauth")) => Some(Exit::NeedsSubject),
+            (Some("invalid_client"), _) | (_, Some("error")) => Some(Exit::NeedsOperator),
+            _ => Some(Exit::TryLater),
         }
     }
 }

@@ -140,7 +140,7 @@ impl Settings {
 
 const COLUMNS: [(&str, &str); 5] = [
     ("name", "/name"),
-    ("provider", "/provider"),
+    ("provider", "/provider_name"),
     ("client id", "/client_id"),
     ("status", "/status"),
     ("callback url", "/callback_url"),

@@ -147,8 +147,7 @@ fn run(command: Command, console: &Console) -> Result<()> {
 fn tell(error: &CliError, console: &Console) -> Exit {
     // Where nobody listens, the exit code says it alone.
     let _ = writeln!(std::io::stderr().lock(), "evergrant: {error}");
-    // What was found wrong is the document, and it has been printed.
-    if console.json && !matches!(error, CliError::FoundWrong) {
+    if console.json && !error.is_told() {
         let _ = console.show(&error.document(), |_| String::new());
     }
     error.exit()

@@ -57,11 +57,14 @@ impl Problem {
         let link = [self.text("reconnect_url"), self.text("connect_url")].into_iter().find(|link| !link.is_empty());
         let seconds = self.document["retry_after"].as_u64();
         match (self.text("action"), link, seconds) {
-            ("reconnect", Some(link), _) => format!("The subject must connect again: {}", plain(link)),
+            ("reconnect", Some(link), _) => format!("The subject must connect: {}", plain(link)),
             ("reconnect", None, _) => "The subject must connect: make a link with `evergrant connect-link`.".to_owned(),
             ("wait" | "retry", _, Some(seconds)) => format!("Try again in {seconds} s."),
             ("wait" | "retry", _, None) => "Try again.".to_owned(),
-            ("fix_integration", _, _) => {
+            ("fix_integration", _, _) if self.code() == "integration_paused" => {
+                "`evergrant integrations edit NAME --resume` lets it go on.".to_owned()
+            }
+            ("fix_integration", _, _) if self.code() == "integration_misconfigured" => {
                 "The operator must mend the integration: `evergrant doctor` says what is wrong, \
                  `evergrant integrations edit` changes it."
                     .to_owned()

@@ -53,9 +53,9 @@ fn told(answer: &Value) -> String {
         outcomes.row([plain(outcome).into_owned(), cell(count)]);
     }
     let each = match &answer["connections"] {
-        Value::Array(items) => {
+        Value::Array(items) if !items.is_empty() => {
             let columns = [("connection", "/connection_id"), ("outcome", "/outcome")];
-            format!("\n{}", Table::of_items(&json!({ "items": items }), &columns).or("None was due."))
+            format!("\n{}", Table::of_items(&json!({ "items": items }), &columns).text())
         }
         _ => String::new(),
     };

@@ -23,6 +23,10 @@ pub(super) fn cell(value: &Value) -> String {
         Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(" "),
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
+        // Seconds may have fractions; most have none.
+        Value::Number(number) => {
+            number.as_f64().filter(|_| number.is_f64()).map_or(number.to_string(), |n| n.to_string())
+        }
         other => plain(&other.to_string()).into_owned(),
     }
 }

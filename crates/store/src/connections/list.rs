@@ -65,8 +65,9 @@ impl Store {
                     if wanted.as_ref().is_none_or(|text| mentions(&connection, text)) && keep(&connection) {
                         items.push(Arc::new(connection));
                     }
-                    if items.len() == limit {
-                        return Ok(Page { items, next: last.map(|id| Cursor::at(id.as_str())) });
+                    // One more than fits: only then is there a next page.
+                    if items.len() > limit {
+                        return Ok(Page::cut(items, limit, |last| last.id.to_string()));
                     }
                 }
                 if !whole {

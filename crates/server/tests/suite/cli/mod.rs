@@ -1,10 +1,15 @@
 //! The command line, through the real program: what it prints, where, and how it ends.
 
+mod catalogue;
 mod conventions;
+mod demo;
+mod service;
+mod start;
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::thread::JoinHandle;
 
 /// How a run of the program ended.
 #[derive(Debug)]
@@ -69,4 +74,62 @@ impl Shell {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it prints UTF-8");
         Ran { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
+}
+
+/// A program that goes on until it is told to end.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    /// What it said on standard error before it was ready.
+    pub(crate) said: String,
+    rest: Option<JoinHandle<String>>,
+}
+
+impl Running {
+    /// `serve` in this shell, once it listens.
+    pub(crate) fn serve(shell: &Shell, arguments: &[&str]) -> Self {
+        let mut child =
+            shell.command(&[&["serve"], arguments].concat()).stdout(Stdio::null()).spawn().expect("it starts");
+        let mut stderr = BufReader::new(child.stderr.take().expect("its standard error"));
+        let said = until_it_listens(&mut stderr);
+        // Read to the end: a service whose log is not taken away would stand still.
+        let rest = std::thread::spawn(move || {
+            let mut rest = String::new();
+            let _ = stderr.read_to_string(&mut rest);
+            rest
+        });
+        Running { child, said, rest: Some(rest) }
+    }
+
+    /// The address of the service.
+    pub(crate) fn url(&self) -> String {
+        let (_, address) = self.said.split_once("listens on ").expect("its address");
+        format!("http://{}", address.split(';').next().expect("the address"))
+    }
+
+    /// Sends SIGTERM and waits for the end: the exit code and what was said since it was ready.
+    pub(crate) fn terminate(mut self) -> (Option<i32>, String) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+        let status = self.child.wait().expect("it ends");
+        let rest = self.rest.take().map(|rest| rest.join().expect("its last words"));
+        (status.code(), rest.unwrap_or_default())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A test that failed half-way leaves nothing behind; one that has ended it already hears an error here.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn until_it_listens(stderr: &mut BufReader<ChildStderr>) -> String {
+    let mut said = String::new();
+    while !said.contains("listens on ") {
+        let read = stderr.read_line(&mut said).expect("its words");
+        assert!(read > 0, "it ended: {said}");
+    }
+    said
 }

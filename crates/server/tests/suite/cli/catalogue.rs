@@ -1,0 +1,97 @@
+//! `providers`: the catalogue from the command line, and what it makes of the answers that providers were seen to give.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::process::{Child, Stdio};
+
+use serde::Deserialize;
+
+use super::Shell;
+
+/// So many programs at a time.
+const AT_ONCE: usize = 12;
+
+#[derive(Deserialize)]
+struct Case {
+    provider: String,
+    status: u16,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    body: String,
+    class: String,
+}
+
+fn classify(shell: &Shell, case: &Case) -> Child {
+    let status = case.status.to_string();
+    let mut arguments = vec!["providers", "classify", &case.provider, "--status", &status, "--json"];
+    let headers: Vec<String> = case.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    for header in &headers {
+        arguments.extend(["--header", header]);
+    }
+    let mut child = shell.command(&arguments).stdin(Stdio::piped()).spawn().expect("the program starts");
+    child.stdin.take().expect("its input").write_all(case.body.as_bytes()).expect("it reads");
+    child
+}
+
+#[test]
+fn every_answer_of_the_facts_is_classified_as_stated() {
+    let cases: Vec<Case> =
+        serde_json::from_str(include_str!("../../../../core/tests/facts/refresh-answers.json")).unwrap();
+    assert_eq!(cases.len(), 84);
+    let shell = Shell::new();
+    let mut wrong = Vec::new();
+    for some in cases.chunks(AT_ONCE) {
+        let running: Vec<Child> = some.iter().map(|case| classify(&shell, case)).collect();
+        for (case, child) in some.iter().zip(running) {
+            let output = child.wait_with_output().unwrap();
+            let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+            let complete = document["reason"].is_string() && document.get("next_try").is_some();
+            if !output.status.success() || document["class"] != *case.class || !complete {
+                wrong.push(format!("{} {} {}: {document}", case.provider, case.status, case.body));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn what_follows_an_answer_is_told_with_its_class() {
+    let shell = Shell::new();
+    for (provider, status, header, body, class, next) in [
+        ("strava", "400", "x: y", r#"{"error":"invalid_grant"}"#, "invalid_grant", serde_json::Value::Null),
+        ("strava", "429", "retry-after: 30", "", "rate_limited", 30.0.into()),
+        ("google", "401", "x: y", r#"{"error":"invalid_client"}"#, "invalid_client", 900.0.into()),
+        ("google", "403", "x: y", "", "auth_rejected", 300.0.into()),
+    ] {
+        let arguments = ["providers", "classify", provider, "--status", status, "--header", header];
+        let document = shell.run_with(&[&arguments[..], &["--json"]].concat(), body).document();
+        assert_eq!((document["class"].as_str(), &document["next_try"]), (Some(class), &next), "{document}");
+        let text = shell.run_with(&arguments, body).stdout;
+        assert!(text.contains(class) && text.contains("next try"), "{text}");
+    }
+}
+
+#[test]
+fn entries_are_listed_found_and_shown() {
+    let shell = Shell::new();
+    let all = shell.run(&["providers", "list", "--json"]).document();
+    assert!(all["items"].as_array().unwrap().len() > 30);
+    let found = shell.run(&["providers", "list", "--search", "GOOGLE", "--json"]).document();
+    assert!(found["items"].as_array().unwrap().iter().all(|entry| entry["name"].as_str().unwrap().contains("Google")));
+    assert_eq!(shell.run(&["providers", "show", "strava", "--json"]).document()["policy"]["margin"], 1800.0);
+    let unknown = shell.run(&["providers", "show", "strva", "--json"]);
+    assert_eq!((unknown.code, unknown.document()["code"].as_str()), (3, Some("not_found")));
+    assert!(unknown.stderr.contains("`strava`"), "{}", unknown.stderr);
+}
+
+#[test]
+fn lint_names_file_line_and_what_would_be_right() {
+    let shell = Shell::new();
+    assert_eq!(shell.run(&["providers", "lint"]).code, 0);
+    let entry = "name = 'Acme'\nauthorize_url = 'https://acme.example/a'\ntokn_url = 'https://acme.example/t'\n";
+    std::fs::write(shell.folder().join("acme.toml"), entry).unwrap();
+    let ran = shell.run(&["providers", "lint", "acme.toml"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stdout.contains("acme.toml:3") && ran.stdout.contains("`token_url`"), "{}", ran.stdout);
+    assert_eq!(shell.run(&["providers", "lint", "nowhere.toml"]).code, 1);
+}
