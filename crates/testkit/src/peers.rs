@@ -138,6 +138,7 @@ impl OidcProvider {
             "revoke_url": self.about.revoke_url,
             "userinfo_url": self.about.userinfo_url,
             "account_id_pointer": "/sub",
+            "account_name_pointer": "/name",
             "client_auth": "basic",
             "pkce": true,
             "scope_separator": " ",

@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod connect;
 mod killed;
+mod peer;
 mod refresh;
 mod routes;
 mod serving;

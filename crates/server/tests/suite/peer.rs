@@ -1,0 +1,94 @@
+//! The whole way with a provider of somebody else's make: the certified `oidc-provider`, in a process of its own.
+
+use std::time::Duration;
+
+use evergrant::clock::{Clock as _, SystemClock};
+use evergrant_testkit::browser::{Browser, Page};
+use evergrant_testkit::http::Http;
+use evergrant_testkit::peers::{OidcOptions, OidcProvider};
+use serde_json::{Value, json};
+
+use crate::serving::Home;
+use crate::world::{text, to_provider};
+
+/// A person follows the link, signs in at the provider as this account, and comes back.
+async fn connect(link: &str, account: &str) -> Page {
+    let mut browser = Browser::new();
+    let page = to_provider(&mut browser, link).await;
+    let form = page.form().expect("it asks who is there").with("login", account);
+    browser.press(&page, &form).await.expect("the way back")
+}
+
+async fn link(api: &Http, wish: &Value) -> String {
+    let reply = api.post("/v1/connect-sessions", wish).await.expect("an answer");
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    text(&reply.json()["url"])
+}
+
+/// Looks at the connection again and again until it is as wanted.
+async fn until(api: &Http, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let end = SystemClock.now().plus(Duration::from_secs(30));
+    loop {
+        let connection = api.get(&format!("/v1/connections/{id}")).await.expect("an answer").json();
+        if wanted(&connection) {
+            return connection;
+        }
+        assert!(SystemClock.now() < end, "it never came to that: {connection}");
+        SystemClock.sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The token that the service hands out now is one that the provider accepts; whose it is there.
+async fn works(api: &Http, id: &str, peer: &OidcProvider) -> String {
+    let given = api.get(&format!("/v1/connections/{id}/token")).await.expect("an answer");
+    assert_eq!(given.status, 200, "{}", given.text());
+    let userinfo = Http::new("").bearer(&text(&given.json()["access_token"]));
+    let person = userinfo.get(&peer.about.userinfo_url).await.expect("an answer");
+    assert_eq!(person.status, 200, "{}", person.text());
+    text(&person.json()["sub"])
+}
+
+#[tokio::test]
+async fn a_certified_provider_is_connected_refreshed_five_times_survives_a_kill_and_is_reconnected_in_place() {
+    let options = OidcOptions { access_ttl: 3, ..OidcOptions::default() };
+    let peer = OidcProvider::start(&OidcProvider::folder(), &options).await.unwrap();
+    let home = Home::new("");
+    let service = home.serve().await;
+    let integration = json!({
+        "name": "peer",
+        "provider": peer.catalogue_json(),
+        "client_id": peer.about.client_id,
+        "client_secrets": [{ "secret": peer.about.client_secret }],
+        "scopes": ["openid", "profile"],
+    });
+    assert_eq!(service.api.post("/v1/integrations", &integration).await.unwrap().status, 201);
+    let wish = json!({ "integration": "peer", "subject": "user-7" });
+    let page = connect(&link(&service.api, &wish).await, "dora").await;
+    assert_eq!(page.status(), 200, "{}", page.text());
+    let list = service.api.get("/v1/connections?subject=user-7").await.unwrap().json();
+    let id = text(&list["items"][0]["id"]);
+    assert_eq!(list["items"][0]["account"], json!({ "id": "dora", "name": "Person dora" }), "{list}");
+    // Tokens of three seconds are renewed by themselves.
+    until(&service.api, &id, |connection| connection["refresh_count"].as_u64() >= Some(5)).await;
+    assert_eq!(works(&service.api, &id, &peer).await, "dora");
+
+    // Killed just after a refresh, so that none is under way: what a kill in the middle does, the storm tells.
+    let count = until(&service.api, &id, |_| true).await["refresh_count"].clone();
+    until(&service.api, &id, |connection| connection["refresh_count"] != count).await;
+    service.kill().await;
+    let service = home.serve().await;
+    assert_eq!(works(&service.api, &id, &peer).await, "dora");
+
+    assert_eq!(peer.revoke("dora").await.unwrap(), 1);
+    let connection = until(&service.api, &id, |connection| connection["status"] == "needs_reauth").await;
+    assert_eq!(connection["disconnect_reason"], "refresh_token_invalid", "{connection}");
+    let refused = service.api.get(&format!("/v1/connections/{id}/token")).await.unwrap();
+    assert_eq!((refused.status, &refused.json()["code"]), (424, &"needs_reauth".into()), "{}", refused.text());
+    let page = connect(&text(&refused.json()["reconnect_url"]), "dora").await;
+    assert_eq!(page.status(), 200, "{}", page.text());
+    until(&service.api, &id, |connection| connection["status"] == "connected").await;
+    assert_eq!(works(&service.api, &id, &peer).await, "dora");
+    let (_, refused) = peer.calls().await.unwrap();
+    assert_eq!(refused, 1, "nothing was refused but the refresh after the revocation");
+    service.stop().await;
+}
