@@ -1,9 +1,9 @@
 //! Arrows point one way: between the crates as in docs/architecture.md, inside the server
-//! `cli → {http, dashboard} → service → {provider, notify}`.
+//! `cli → demo → app → {http, dashboard} → service → {provider, notify} → config → the rest`.
 //!
 //! Between crates the manifests decide, because code cannot name a crate that its manifest does not. Inside the
 //! server the paths decide, in `use` lines and elsewhere, so that nobody goes round by writing a path in full.
-//! Modules that are not in the list are no layer: anyone may use them.
+//! A module that is not in the list is a finding: whoever makes one says where it stands.
 
 use std::path::Path;
 
@@ -21,8 +21,18 @@ const CRATES: [(&str, &[&str], &[&str]); 5] = [
     ("xtask", &[], &[]),
 ];
 
-/// The server's layers, the highest first; modules of one line stand beside each other.
-const SERVER: [&[&str]; 4] = [&["cli"], &["http", "dashboard"], &["service"], &["provider", "notify"]];
+/// The server's layers, the highest first; modules of one line stand beside each other. `dashboard` and `notify` are
+/// kept a place for.
+const SERVER: [&[&str]; 8] = [
+    &["cli"],
+    &["demo"],
+    &["app"],
+    &["http", "dashboard"],
+    &["service"],
+    &["provider", "notify"],
+    &["config"],
+    &["clock", "entropy", "metrics", "telemetry", "written"],
+];
 
 /// Every arrow that points upward.
 pub fn check(workspace: &Workspace) -> Result<Vec<Finding>, Error> {
@@ -63,7 +73,12 @@ fn module_arrows(workspace: &Workspace, package: &Package) -> Result<Vec<Finding
         if sizes::is_test(within) {
             continue;
         }
-        for target in upward(&module_of(within), &source::read(&path)?) {
+        let module = module_of(within);
+        if let Some(name) = placeless(&module) {
+            let what = format!("the module `{name}` has no place among the layers; give it one in xtask/src/layers.rs");
+            findings.push(Finding::new(workspace.relative(&path).display(), what));
+        }
+        for target in upward(&module, &source::read(&path)?) {
             let what = format!("uses `crate::{target}`, a layer above; pass what it needs down, or move the code");
             findings.push(Finding::new(workspace.relative(&path).display(), what));
         }
@@ -80,6 +95,14 @@ fn module_of(path: &Path) -> Vec<String> {
 
 fn layer(module: &str) -> Option<usize> {
     SERVER.iter().position(|modules| modules.contains(&module))
+}
+
+/// The top-level module of a file, if it stands in no layer. What lies in it is told once, by its first file.
+fn placeless(module: &[String]) -> Option<&str> {
+    match module {
+        [name] if layer(name).is_none() => Some(name),
+        _ => None,
+    }
 }
 
 /// The layers above its own that a module names.
@@ -241,6 +264,18 @@ mod tests {
         assert!(upward_from("cli/mod.rs", "use crate::{http, service}; use crate::notify;").is_empty());
         assert!(upward_from("http/mod.rs", "use crate::dashboard; use crate::http::x;").is_empty());
         assert!(upward_from("lib.rs", "pub mod cli; use crate::cli::main;").is_empty());
+    }
+
+    #[test]
+    fn every_top_level_module_has_its_place() {
+        let place = |path: &str| placeless(&module_of(Path::new(path))).map(str::to_owned);
+        assert_eq!(place("billing/mod.rs").as_deref(), Some("billing"));
+        assert_eq!(place("billing.rs").as_deref(), Some("billing"));
+        for known in ["lib.rs", "main.rs", "config/mod.rs", "service/billing.rs", "telemetry.rs"] {
+            assert_eq!(place(known), None, "{known}");
+        }
+        assert_eq!(upward_from("config/resolve.rs", "use crate::service::x;"), ["service"]);
+        assert_eq!(upward_from("app.rs", "use crate::cli::Console; use crate::http::router;"), ["cli"]);
     }
 
     #[test]

@@ -14,7 +14,6 @@ mod links;
 mod metadata;
 mod needs;
 mod peers;
-
 mod sizes;
 mod smoke;
 mod source;
@@ -54,8 +53,12 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
-    /// Runs the README's first command and takes a token from it.
-    Smoke,
+    /// Runs the README's first command and tries what the README says of it.
+    Smoke {
+        /// With the build that the tests have made, and without waiting for a renewal of every connection.
+        #[arg(long)]
+        quick: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -74,6 +77,6 @@ fn run(task: Task) -> Result<ExitCode, Error> {
         Task::Test { cargo } => test::run(&workspace, &cargo),
         Task::Check { checks } => check::run(&workspace, &checks),
         Task::Generate { check } => generate::run(&workspace, check),
-        Task::Smoke => smoke::run(&workspace),
+        Task::Smoke { quick } => smoke::run(&workspace, quick),
     }
 }

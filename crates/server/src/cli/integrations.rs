@@ -91,7 +91,7 @@ pub(crate) struct Settings {
     /// Where applications may be returned to; may be repeated
     #[arg(long = "return-url", value_name = "URL")]
     return_urls: Vec<String>,
-    /// A number of the policy, such as margin=1800; may be repeated
+    /// A number of the policy, such as margin=1800, or margin=null for what holds without it; may be repeated
     #[arg(long = "policy", value_name = "NAME=VALUE", value_parser = policy_number)]
     policy: Vec<(String, Value)>,
     /// Whether one account may belong to several subjects
@@ -101,7 +101,7 @@ pub(crate) struct Settings {
 
 fn policy_number(text: &str) -> std::result::Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE, such as margin=1800")?;
-    let value: Value = serde_json::from_str(value).map_err(|_| "expected a number, true or false after the =")?;
+    let value: Value = serde_json::from_str(value).map_err(|_| "expected a number, true, false or null after the =")?;
     Ok((name.to_owned(), value))
 }
 
@@ -198,6 +198,14 @@ impl Edit {
         let client = self.remote.client(console)?;
         if let Some(client_id) = self.client_id {
             written.insert("client_id".to_owned(), json!(client_id));
+        }
+        if let Some(Value::Object(given)) = written.get_mut("policy") {
+            // The API takes a policy whole; here what is not named stays.
+            let present = client.get(Route::v1(&["integrations", &self.name])).await?;
+            let mut policy = present["policy"].as_object().cloned().unwrap_or_default();
+            policy.append(given);
+            policy.retain(|_, value| !value.is_null());
+            *given = policy;
         }
         if self.pause || self.resume {
             written.insert("paused".to_owned(), json!(self.pause));

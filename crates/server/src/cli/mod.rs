@@ -121,7 +121,13 @@ pub fn main() -> ExitCode {
     process::harden();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(help_or_usage) => help_or_usage.exit(),
+        Err(help_or_usage) => {
+            if help_or_usage.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
+                let words = help_or_usage.render().to_string();
+                let _ = console::print(&format!("{:#}\n", CliError::Usage(words.trim_end().to_owned()).document()));
+            }
+            help_or_usage.exit()
+        }
     };
     let console = Console { json: cli.json, environment: Environment::read() };
     match run(cli.command, &console) {

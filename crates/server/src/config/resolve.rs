@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use evergrant_core::policy::PolicyOverrides;
+use evergrant_core::return_url::is_loopback;
 use evergrant_core::secret::ApiKeySecret;
 use serde_json::{Map, Value};
 use url::Url;
@@ -16,7 +17,6 @@ use super::error::{ConfigError, SetBy, nearest};
 use super::file::{self, Read};
 use super::reference::{REFRESH_PREFIX, variables};
 use super::{AuditReads, Config, Flags, MasterKeySource};
-use crate::service::connect::return_url::is_loopback;
 
 /// The database's name in the data folder.
 const DATABASE_FILE: &str = "evergrant.db";

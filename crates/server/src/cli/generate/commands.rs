@@ -28,10 +28,20 @@ a terminal or when `NO_COLOR` is set.
 | 6 | try later |
 
 Secrets are read from standard input, a file or a variable, never from an argument. Commands that look at a running
-service use `--url` or `EVERGRANT_URL`, and `EVERGRANT_API_KEY` or `--api-key-file`. `init`, `keys`, `master-key` and `doctor` work on the
-data folder directly; while `serve` holds it, `keys` and `doctor` go through its API when both an address and a key are
-given, or end with 6.
+service use `--url` or `EVERGRANT_URL` (else the address where the configuration here says that it listens), and
+`EVERGRANT_API_KEY` or `--api-key-file`. `init`, `keys`, `master-key` and `doctor` work on the data folder directly,
+unless both an address and a key are given; while `serve` holds the folder, `keys` and `doctor` go through its API, or
+end with 6 when there is no key to do so. `connections refresh` ends with 4, 5 or 6 when it brought no token.
+
+## Where the installation is
+
+`serve`, `init`, `keys`, `master-key` and `doctor` take these flags; [configuration.md](configuration.md) says more.
+
 ";
+
+/// The flags of the installation: described once.
+const INSTALLATION: [&str; 6] =
+    ["config", "listen", "public_url", "data_dir", "database_url", "allow_private_networks"];
 
 /// The page.
 pub(super) fn page(mut program: Command) -> String {
@@ -44,6 +54,9 @@ pub(super) fn page(mut program: Command) -> String {
         let _ = writeln!(page, "| `evergrant {}{names}` | {} |", command.get_name(), about(command));
     }
     page.push_str(CONVENTIONS);
+    if let Some(serve) = program.find_subcommand("serve") {
+        table(serve.get_arguments().filter(|arg| INSTALLATION.contains(&arg.get_id().as_str())), &mut page);
+    }
     for command in visible(&program) {
         describe(command, &mut page);
     }
@@ -73,15 +86,33 @@ fn describe(command: &Command, page: &mut String) {
     }
     let name = command.get_bin_name().unwrap_or_else(|| command.get_name());
     let _ = writeln!(page, "\n## `{name}`\n\n{}.", command.get_about().map(ToString::to_string).unwrap_or_default());
-    let shown = |arg: &&Arg| !arg.is_hide_set() && !EVERYWHERE.contains(&arg.get_id().as_str());
+    let id = |arg: &Arg| arg.get_id().as_str().to_owned();
+    let on_the_installation = command.get_arguments().any(|arg| arg.get_id() == "config");
+    let told = |arg: &Arg| on_the_installation && INSTALLATION.contains(&id(arg).as_str());
+    let shown = |arg: &&Arg| !arg.is_hide_set() && !EVERYWHERE.contains(&id(arg).as_str()) && !told(arg);
     let mut arguments = command.get_arguments().filter(shown).peekable();
-    if arguments.peek().is_some() {
-        page.push_str("\n| argument | what |\n| --- | --- |\n");
+    if on_the_installation {
+        page.push_str("\nTakes the flags of the installation.\n");
     }
+    if arguments.peek().is_some() {
+        page.push('\n');
+        table(arguments, page);
+    }
+}
+
+fn table<'a>(arguments: impl Iterator<Item = &'a Arg>, page: &mut String) {
+    page.push_str("| argument | what |\n| --- | --- |\n");
     for argument in arguments {
         let help = argument.get_help().map(|help| one_line(&help.to_string())).unwrap_or_default();
-        let _ = writeln!(page, "| `{}` | {help}{} |", written(argument), variable(argument));
+        let _ = writeln!(page, "| `{}` | {help}{}{} |", written(argument), default(argument), variable(argument));
     }
+}
+
+fn default(argument: &Arg) -> String {
+    let values: Vec<_> = argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+    // A switch is off unless it is given: that needs no words.
+    let switch = !argument.get_action().takes_values();
+    if switch || values.is_empty() { String::new() } else { format!(" [default: {}]", values.join(",")) }
 }
 
 /// `--min-ttl <SECONDS>`, `[ID]`, `<NAME>`.

@@ -38,9 +38,13 @@ pub(super) fn get(id: &str) -> Result<Arc<Provider>> {
     let found = id.parse::<ProviderId>().ok().and_then(|id| catalogue.get(&id));
     let ids: Vec<String> = catalogue.all().filter_map(|entry| entry.id.as_ref().map(ToString::to_string)).collect();
     found.ok_or_else(|| {
-        let near = ids.iter().min_by_key(|known| strsim::levenshtein(known, id)).map_or("", String::as_str);
+        let likeness = |known: &&String| strsim::jaro_winkler(known, id);
+        let near = ids.iter().filter(|known| likeness(known) >= 0.8);
+        let near = near.max_by(|left, right| likeness(left).total_cmp(&likeness(right)));
+        let near = near.map(|near| format!(", the nearest is `{near}`")).unwrap_or_default();
         CliError::NotFound(format!(
-            "the catalogue has no entry of this id; the nearest is `{near}`. `evergrant providers list` shows all"
+            "the catalogue has no entry of this id{near}. `evergrant providers list` shows all, and \
+             `integrations add --provider-file` takes one that is not in it"
         ))
     })
 }
