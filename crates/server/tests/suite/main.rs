@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod connect;
 mod killed;
+mod leaks;
 mod peer;
 mod refresh;
 mod routes;

@@ -2,7 +2,7 @@
 //! with browsers.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use evergrant::app::{self, App, Surroundings};
@@ -19,6 +19,8 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use crate::leaks::heard;
 
 /// Where the application of these tests lives: nobody runs it, browsers stop before it.
 pub const APPLICATION: &str = "https://app.example/connected";
@@ -37,6 +39,10 @@ pub struct World {
     pub clock: TestClock,
     /// The data folder.
     pub folder: tempfile::TempDir,
+    /// Every API key that was made.
+    keys: Mutex<Vec<String>>,
+    /// Where the log stood when it began.
+    from: usize,
     stop: CancellationToken,
     running: Option<JoinHandle<()>>,
 }
@@ -87,12 +93,14 @@ impl World {
 
     /// With more lines in the configuration file, and another provider.
     pub async fn with(more: &str, judge: JudgeConfig) -> Self {
+        let from = heard::listen();
         let judge = Judge::start(judge).await.expect("a judge starts");
         let folder = tempfile::tempdir().expect("a temporary folder");
         let clock = TestClock::default();
         let (url, service, stop, running) = start(folder.path(), more, &clock).await;
-        let api = Http::new(&url).bearer(&admin_key(&service).await);
-        World { judge, url, api, service, clock, folder, stop, running: Some(running) }
+        let key = admin_key(&service).await;
+        let (api, keys) = (Http::new(&url).bearer(&key), Mutex::new(vec![key]));
+        World { judge, url, api, service, clock, folder, keys, from, stop, running: Some(running) }
     }
 
     /// Stops the service and starts it again on the same folder, under another port.
@@ -102,7 +110,9 @@ impl World {
             running.await.expect("the service stops well");
         }
         let (url, service, stop, running) = start(self.folder.path(), more, &self.clock).await;
-        self.api = Http::new(&url).bearer(&admin_key(&service).await);
+        let key = admin_key(&service).await;
+        self.api = Http::new(&url).bearer(&key);
+        self.know(&key);
         (self.url, self.service, self.stop, self.running) = (url, service, stop, Some(running));
     }
 
@@ -258,15 +268,24 @@ impl World {
         let scope = integrations
             .map_or(Scope::All, |names| Scope::Only(names.iter().map(|name| name.parse().expect("a name")).collect()));
         let permissions = permissions.iter().copied().collect();
-        make_key(&self.service, KeyWish { name: None, permissions, scope, expires_at: None }).await
+        let key = make_key(&self.service, KeyWish { name: None, permissions, scope, expires_at: None }).await;
+        self.know(&key);
+        key
     }
 
-    /// Stops the service, waiting until all its work is done.
+    fn know(&self, key: &str) {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).push(key.to_owned());
+    }
+
+    /// Stops the service, waiting until all its work is done. What it leaves behind holds no secret in plaintext.
     pub async fn stop(mut self) {
         self.stop.cancel();
         if let Some(running) = self.running.take() {
             running.await.expect("the service stops well");
         }
+        let keys = std::mem::take(&mut *self.keys.lock().unwrap_or_else(PoisonError::into_inner));
+        let leaked = heard::leaked(&self.judge, &keys, &self.folder.path().join("data"), self.from);
+        assert!(leaked.is_empty(), "in plaintext: {leaked:#?}");
     }
 }
 
