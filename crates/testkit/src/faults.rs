@@ -37,7 +37,8 @@ pub enum Fault {
     WrongLength(i64),
     /// Answers this in the judge's place.
     Answer(Canned),
-    /// Refuses with an error text that repeats the refresh token, as Fitbit does.
+    /// Refuses with an error text that repeats the refresh token, as Fitbit does; without one, every other secret of the
+    /// request: code, verifier, client secret, bearer token.
     EchoToken,
     /// Leaves `expires_in` out of token answers.
     OmitExpiresIn,

@@ -214,10 +214,15 @@ pub(crate) fn without_expires_in(mut answer: Answer) -> Answer {
     answer
 }
 
-/// An error whose text repeats the refresh token, in the shape of Fitbit's.
+/// An error whose text repeats the refresh token (or whatever other secrets the request brought), in the shape of Fitbit's.
 pub(crate) fn echo(request: &Request) -> Answer {
     let form = request.fields();
-    let message = format!("Refresh token invalid: {}.", form.get("refresh_token").unwrap_or("none"));
+    let others = ["code", "code_verifier", "client_secret", "token"].into_iter().filter_map(|name| form.get(name));
+    let told = match form.get("refresh_token") {
+        Some(token) => token.to_owned(),
+        None => others.chain(request.header("authorization")).collect::<Vec<_>>().join(", "),
+    };
+    let message = format!("Refresh token invalid: {}.", if told.is_empty() { "none" } else { &told });
     let error = json!({ "errorType": "invalid_grant", "message": message });
     Answer::json(400, &json!({ "errors": [error], "success": false }))
 }

@@ -91,7 +91,13 @@ fn refused(path: &str, message: &str) -> Refusal {
     };
     if message.starts_with("unknown field") {
         let known = message.split_once(", expected ").map_or("there are no fields here", |(_, known)| known);
-        return Refusal::invalid(field(&shown), format!("there is no such field; known: {known}"));
+        let expected = format!("there is no such field; known: {known}");
+        if !could_be_a_name(named) {
+            // Whoever swaps a name and its value sends a token here: it is not repeated, as no value is.
+            let around = path.strip_suffix(named).unwrap_or(path);
+            return Refusal::invalid(format!("{around}(a name of {} characters)", named.chars().count()), expected);
+        }
+        return Refusal::invalid(field(&shown), expected);
     }
     if message.starts_with("missing field") {
         return Refusal::invalid(field(&shown), "it is required");
@@ -107,6 +113,11 @@ fn refused(path: &str, message: &str) -> Refusal {
         None => message.to_owned(),
     };
     Refusal::invalid(whole, expected)
+}
+
+/// Whether a text could be meant as the name of a field, mistyped perhaps: tokens are longer, or have other characters.
+fn could_be_a_name(text: &str) -> bool {
+    text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
 /// A query string.
@@ -191,6 +202,8 @@ mod tests {
             (r#"{"name": "x", "inner": {"count": 1, "at": "s3cret"}}"#, "inner.at"),
             (r#"{"name": "x", "inner": {"count": 1, "more": "s3cret"}}"#, "inner.more"),
             (r#"{"name": "x", "nme": "s3cret"}"#, "nme"),
+            (r#"{"name": "x", "s3cret.s3cret": "nme"}"#, "(a name of 13 characters)"),
+            (r#"{"name": "x", "inner": {"count": 1, "s3cret s3cret": 1}}"#, "inner.(a name of 13 characters)"),
             (r#"{"inner": null}"#, "name"),
             (r#"{"name": "a", "name": "b"}"#, "name"),
             (r#"{"name": "x", "inner": "s3cret"}"#, "inner"),

@@ -34,6 +34,12 @@ impl Home {
         Home { folder, key, variables }
     }
 
+    /// With another variable for every process.
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// The data folder.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
@@ -51,6 +57,13 @@ impl Home {
     /// Serves; returns when the address is taken and the store is open.
     pub async fn serve(&self) -> Serving {
         Serving::start(self.command(&["serve", "--config", "evergrant.toml"]), &self.key).await
+    }
+
+    /// Runs a command to its end; its exit code and all that it printed.
+    pub async fn run(&self, arguments: &[&str]) -> (i32, String) {
+        let output = self.command(arguments).output().await.expect("the program runs");
+        let all = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&all).into_owned())
     }
 
     /// The database file.
