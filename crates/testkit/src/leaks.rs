@@ -60,6 +60,7 @@ impl fmt::Debug for Leak {
 #[derive(Clone, Default)]
 pub struct Leaks {
     known: HashSet<String>,
+    pieces: HashSet<Vec<u8>>,
     needles: HashMap<[u8; SHORTEST], Vec<Needle>>,
     filter: Vec<bool>,
 }
@@ -129,16 +130,16 @@ impl Leaks {
             return;
         }
         self.known.insert(secret.to_owned());
+        // Secrets of one kind begin alike: the first of them stands for all.
+        if !self.pieces.insert(piece.to_vec()) {
+            return;
+        }
         self.filter.resize(FILTER, false);
         let what = format!("{what} {}", fingerprint(secret));
         for (writing, bytes) in writings(piece) {
             let Some(first) = bytes.first_chunk::<SHORTEST>() else { continue };
-            let same = self.needles.entry(*first).or_default();
-            // Secrets of one kind begin alike: the first of them stands for all.
-            if !same.iter().any(|needle| needle.bytes == bytes) {
-                self.filter[slot(first)] = true;
-                same.push(Needle { what: what.clone(), writing, bytes });
-            }
+            self.filter[slot(first)] = true;
+            self.needles.entry(*first).or_default().push(Needle { what: what.clone(), writing, bytes });
         }
     }
 

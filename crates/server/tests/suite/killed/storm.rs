@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use evergrant_core::time::Timestamp;
 use evergrant_testkit::http::{Http, Reply};
+use evergrant_testkit::leaks::Leaks;
 use evergrant_testkit::{ClientConfig, Judge, JudgeConfig, Moment as At, ReplayKind, fingerprint};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -115,6 +116,8 @@ pub struct Storm {
     pub(super) journalled: HashSet<usize>,
     pub(super) tally: Tally,
     home: Home,
+    /// What the processes have written to their logs.
+    words: String,
     clients: Vec<String>,
     address: watch::Sender<Option<String>>,
 }
@@ -141,7 +144,7 @@ impl Storm {
             let steered = come(moment, &storm.judge, &storm.home, &storm.clients, &mut dice).await;
             storm.address.send_replace(None);
             let at = storm.judge.now();
-            serving.kill().await;
+            storm.words += &serving.kill().await;
             storm.killed(moment, at, &steered.journalled);
             drop(steered);
             storm.judge.reset();
@@ -151,8 +154,9 @@ impl Storm {
         storm.come_to_rest(&serving.api).await;
         storm.address.send_replace(None);
         drop(readers);
-        serving.stop().await;
+        storm.words += &serving.stop().await;
         judgement::ledger(&mut storm);
+        storm.nothing_in_plaintext();
         storm.judge.shutdown().await;
         storm.tally
     }
@@ -168,6 +172,7 @@ impl Storm {
             journalled: HashSet::new(),
             tally: Tally::default(),
             home: Home::new(&numbers()),
+            words: String::new(),
             clients: kinds().iter().map(|(name, _)| (*name).to_owned()).collect(),
             address: watch::Sender::new(None),
         };
@@ -257,6 +262,16 @@ impl Storm {
                 judgement::said_to_live(self, api, &person).await;
             }
         }
+    }
+
+    /// What two hundred crashes leave behind is sealed like everything else.
+    fn nothing_in_plaintext(&mut self) {
+        let mut leaks = Leaks::of(&self.judge.secrets());
+        leaks.add("API key", crate::leaks::secret_part(&self.home.key));
+        let files = leaks.find_in(&self.home.data()).expect("the data folder can be read");
+        let lines = leaks.find(self.words.as_bytes());
+        self.tally.wrong.extend(files.iter().map(|(path, leak)| format!("{}: {leak:?}", path.display())));
+        self.tally.wrong.extend(lines.iter().map(|leak| format!("the log: {leak:?}")));
     }
 
     /// Callers who ask for tokens all the time and use them, so that what nobody may have yet would be seen.

@@ -71,7 +71,7 @@ fn leaks(judge: &Judge, front: &Front, home: &Home) -> Leaks {
     let mut leaks = Leaks::of(&judge.secrets());
     leaks.add("API key", secret_part(&home.key));
     leaks.add("master key", MASTER);
-    let bytes: Vec<u8> = MASTER.as_bytes().chunks(2).map(|two| hex_byte(two)).collect();
+    let bytes: Vec<u8> = MASTER.as_bytes().chunks(2).map(hex_byte).collect();
     leaks.add_bytes("master key", &bytes);
     front.add_own(&mut leaks);
     leaks
@@ -89,7 +89,7 @@ fn must_hold_something(path: &Path) {
 /// A refresh that the provider has and does not answer.
 async fn hold_a_refresh(judge: &Judge, front: &Front) {
     judge.register(ClientConfig::new("acme"));
-    let pair = judge.issue("acme", "held").unwrap();
+    let pair = judge.issue("acme", "held").expect("it is registered");
     let body = json!({
         "integration": "acme", "subject": "held", "account_id": "held", "access_token": pair.access_token,
         "refresh_token": pair.refresh_token, "expires_at": "2020-01-01T00:00:00Z",
@@ -97,7 +97,7 @@ async fn hold_a_refresh(judge: &Judge, front: &Front) {
     judge.fault(FaultRule::lasting(Fault::HoldAnswer).account("held"));
     front.post("/v1/connections", &body).await;
     let held = |ledger: &evergrant_testkit::Ledger| ledger.spends_of("acme", "held").any(|spend| spend.end.is_none());
-    judge.wait_until(Duration::from_secs(20), held).await.unwrap();
+    judge.wait_until(Duration::from_secs(20), held).await.expect("what is due is sent");
 }
 
 /// What commands print that look at the service or its folder.
