@@ -14,6 +14,8 @@ use crate::world::text;
 
 /// An answer may be in the process and not yet in its journal for this long, on an idle machine.
 const DOUBT: Duration = Duration::from_millis(20);
+/// What a machine did so long before or after a kill tells how slow it was then.
+const NEAR: Duration = Duration::from_secs(2);
 /// How long a connection that rotates all the time may take to show a token that is not just being replaced.
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -61,21 +63,24 @@ fn closable(storm: &mut Storm, person: &Person, loss: &Loss, spends: &[Spend]) -
     let kill = storm.killed_at.iter().find(|(_, gone)| *gone >= written);
     let Some((kill, _)) = kill.copied() else { return Some("lost without a kill".to_owned()) };
     let age = kill.since(written);
-    if age > doubt(kill, spends) {
+    if age > doubt(storm, kill, spends) {
         return Some(format!("lost although its answer had come {age:?} before the kill"));
     }
     storm.tally.doubtful.push(age);
     None
 }
 
-/// How long an answer was certainly not yet in the journal before a kill: longer where the process was slow to read what
-/// was written for it.
-fn doubt(kill: At, spends: &[Spend]) -> Duration {
-    let near = spends.iter().filter(|spend| spend.end == Some(End::Delivered)).filter_map(|spend| {
+/// How long before a kill an answer may have come and not be in the journal yet. Longer where the machine was slow at that
+/// time: in reading what was written for it, or in writing a few bytes down.
+fn doubt(storm: &Storm, kill: At, spends: &[Spend]) -> Duration {
+    let near = |at: At| kill.since(at) < NEAR && at.since(kill) < NEAR;
+    let reads = spends.iter().filter(|spend| spend.end == Some(End::Delivered)).filter_map(|spend| {
         let (written, closed) = (spend.written_at?, spend.closed_at?);
-        (closed < kill && kill.since(written) < Duration::from_secs(2)).then(|| closed.since(written))
+        (closed < kill && near(closed)).then(|| closed.since(written))
     });
-    DOUBT + 2 * near.max().unwrap_or_default()
+    let writes = storm.writes.lock().unwrap_or_else(PoisonError::into_inner);
+    let writes = writes.iter().filter(|(ended, _)| near(*ended)).map(|(_, took)| *took);
+    DOUBT + 2 * reads.max().unwrap_or_default() + 2 * writes.max().unwrap_or_default()
 }
 
 fn handed_out(storm: &Storm, spend: &Spend) -> bool {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -112,6 +113,8 @@ pub struct Storm {
     pub(super) handed: Arc<Mutex<HashSet<String>>>,
     /// When the process was killed, by the judge's clock: between the signal and its end.
     pub(super) killed_at: Vec<(At, At)>,
+    /// How long the machine took to write a few bytes down, and when that was done.
+    pub(super) writes: Arc<Mutex<Vec<(At, Duration)>>>,
     /// Uses that had been journalled when the process was killed.
     pub(super) journalled: HashSet<usize>,
     pub(super) tally: Tally,
@@ -138,7 +141,8 @@ impl Storm {
     pub async fn rage(number: usize, seed: u64, kills: usize) -> Tally {
         let mut dice = Dice::new(seed);
         let (mut storm, mut serving) = Storm::begin().await;
-        let readers = storm.readers(dice.clone());
+        let mut others = storm.readers(dice.clone());
+        others.spawn(measure(storm.judge.clone(), storm.home.folder.path().join("probe"), storm.writes.clone()));
         for round in 0..kills {
             let moment = Moment::draw(number + round, &mut dice);
             let steered = come(moment, &storm.judge, &storm.home, &storm.clients, &mut dice).await;
@@ -153,7 +157,7 @@ impl Storm {
         }
         storm.come_to_rest(&serving.api).await;
         storm.address.send_replace(None);
-        drop(readers);
+        drop(others);
         storm.words += &serving.stop().await;
         judgement::ledger(&mut storm);
         storm.nothing_in_plaintext();
@@ -169,6 +173,7 @@ impl Storm {
             people: Vec::new(),
             handed: Arc::default(),
             killed_at: Vec::new(),
+            writes: Arc::default(),
             journalled: HashSet::new(),
             tally: Tally::default(),
             home: Home::new(&numbers()),
@@ -296,6 +301,22 @@ impl Storm {
             }
         });
         tasks
+    }
+}
+
+/// Writes a few bytes to the disk again and again, as the journal does: how slow the machine is shows in how long that takes.
+async fn measure(judge: Judge, path: std::path::PathBuf, writes: Arc<Mutex<Vec<(At, Duration)>>>) {
+    loop {
+        let (began, path) = (judge.now(), path.clone());
+        let write = move || {
+            let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path)?;
+            file.write_all(&[1; 512])?;
+            file.sync_data()
+        };
+        tokio::task::spawn_blocking(write).await.expect("it ends").expect("the disk takes it");
+        let ended = judge.now();
+        writes.lock().unwrap_or_else(PoisonError::into_inner).push((ended, ended.since(began)));
+        pass(Duration::from_millis(50)).await;
     }
 }
 
