@@ -5,14 +5,18 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::client::Route;
+use super::client::{Client, Route};
 use super::console::Console;
 use super::error::Result;
 use super::remote::Remote;
 use super::table::{Table, cell, plain};
+use crate::clock::{Clock as _, SystemClock};
 
 /// How long a sweep of very many may take.
 const LONGEST: Duration = Duration::from_secs(3600);
+
+/// How often the bar moves.
+const TICK: Duration = Duration::from_millis(250);
 
 /// How much is told.
 #[derive(Debug, clap::Args)]
@@ -20,6 +24,9 @@ pub(crate) struct Sweep {
     /// List what became of each connection
     #[arg(long)]
     verbose: bool,
+    /// Only say what is due; nothing is sent
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     remote: Remote,
 }
@@ -28,23 +35,43 @@ impl Sweep {
     /// Sweeps.
     pub(super) async fn run(self, console: &Console) -> Result<()> {
         let client = self.remote.client(console)?;
-        let bar = bar(console);
         let route = Route::v1(&["sweep"]).with("verbose", self.verbose.then_some(true)).patient(LONGEST);
-        let answer = client.post(route, &json!({})).await;
-        bar.finish_and_clear();
-        console.show(&answer?, told)
+        let route = route.with("dry_run", self.dry_run.then_some(true));
+        let nothing = json!({});
+        let sweep = client.post(route, &nothing);
+        let answer = if console.is_lively() && !self.dry_run { watched(&client, sweep).await? } else { sweep.await? };
+        console.show(&answer, told)
     }
 }
 
-/// The service tells how many were due only when it is done: until then the bar shows that it is at work, and how long.
-fn bar(console: &Console) -> ProgressBar {
-    if !console.is_lively() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{spinner} refreshing what is due  {elapsed}");
-    let bar = ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-    bar.enable_steady_tick(Duration::from_millis(100));
-    bar
+/// Waits for the sweep with a bar: as long as what was due when it began, moved by what the service counts meanwhile.
+async fn watched(client: &Client, sweep: impl Future<Output = Result<Value>>) -> Result<Value> {
+    let due = client.post(Route::v1(&["sweep"]).with("dry_run", Some(true)), &json!({})).await?;
+    let style = ProgressStyle::with_template("{spinner} {bar:40} {pos} of {len}  {elapsed}");
+    let bar = ProgressBar::new(due["due"].as_u64().unwrap_or_default());
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let before = refreshes(client).await;
+    let mut sweep = std::pin::pin!(sweep);
+    let answer = loop {
+        tokio::select! {
+            answer = &mut sweep => break answer,
+            () = SystemClock.sleep(TICK) => {
+                let done = refreshes(client).await.saturating_sub(before);
+                bar.set_position(done.min(bar.length().unwrap_or(done)));
+            }
+        }
+    };
+    bar.finish_and_clear();
+    answer
+}
+
+/// How many refreshes have ended in the last day, by the service's count.
+async fn refreshes(client: &Client) -> u64 {
+    // A key that may sweep need not be one that may count: then the bar stands still.
+    let stats = client.get(Route::v1(&["stats"])).await.unwrap_or_default();
+    let integrations = stats["integrations"].as_array().into_iter().flatten();
+    let outcomes = integrations.flat_map(|one| one["outcomes"].as_array().into_iter().flatten());
+    outcomes.filter_map(|outcome| outcome["count"].as_u64()).sum()
 }
 
 fn told(answer: &Value) -> String {
@@ -59,5 +86,9 @@ fn told(answer: &Value) -> String {
         }
         _ => String::new(),
     };
-    outcomes.or("Nothing was due.") + &each
+    let counted = match answer["due"].as_u64() {
+        Some(due @ 1..) => format!("{due} due, and nothing was sent.\n"),
+        _ => "Nothing was due.\n".to_owned(),
+    };
+    (if outcomes.is_empty() { counted } else { outcomes.text() }) + &each
 }

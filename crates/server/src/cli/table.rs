@@ -58,9 +58,14 @@ impl Table {
         self.rows.push(cells.into_iter().map(Into::into).collect());
     }
 
+    /// Whether it has headings and nothing below them.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.len() == 1
+    }
+
     /// The table as text, or `nothing` when it has no rows.
     pub(super) fn or(self, nothing: &str) -> String {
-        if self.rows.len() == 1 { format!("{nothing}\n") } else { self.text() }
+        if self.is_empty() { format!("{nothing}\n") } else { self.text() }
     }
 
     /// The table as text.

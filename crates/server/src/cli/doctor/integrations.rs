@@ -107,7 +107,7 @@ pub(super) fn refresh_tokens(
         hint => hint.trim_end_matches('.').to_owned(),
     };
     Some(Finding::new(
-        format!("{name}: {without} connections have no refresh token, and end with their access token"),
+        format!("{name}: connections without a refresh token, which end with their access token: {without}"),
         format!("{how}; then have these subjects connect again: evergrant connections list --integration {name}"),
     ))
 }

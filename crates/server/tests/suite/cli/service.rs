@@ -130,6 +130,7 @@ async fn a_connection_lives_from_its_link_to_its_end() {
 
     let (code, refreshed) = desk.ask(&["connections", "refresh", &id]);
     assert_eq!((code, refreshed["outcome"].as_str()), (0, Some("success")));
+    assert_eq!(desk.run(&["sweep", "--dry-run"]).stdout, "Nothing was due.\n");
     assert_eq!(desk.ask(&["sweep", "--verbose"]), (0, json!({ "due": 0, "outcomes": {}, "connections": [] })));
     let one = desk.run(&["connections", "list", "--limit", "1"]);
     assert!(one.stdout.contains(&id) && !one.stdout.contains("more"), "{}", one.stdout);
