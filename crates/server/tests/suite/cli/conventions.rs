@@ -8,6 +8,9 @@ fn wrong_usage_ends_with_2_and_names_the_nearest_command() {
     assert_eq!(ran.code, 2);
     assert!(ran.stderr.contains("connections"), "{}", ran.stderr);
     assert_eq!(ran.stdout, "");
+    let ran = Shell::new().run(&["connections", "list", "--statsu", "x", "--json"]);
+    assert_eq!((ran.code, ran.document()["code"].as_str()), (2, Some("wrong_usage")), "{}", ran.stdout);
+    assert!(ran.stderr.contains("--status"), "{}", ran.stderr);
 }
 
 #[test]
