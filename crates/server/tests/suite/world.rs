@@ -41,6 +41,8 @@ pub struct World {
     pub folder: tempfile::TempDir,
     /// Every API key that was made.
     keys: Mutex<Vec<String>>,
+    /// What was answered, without the tokens that were asked for.
+    answers: Mutex<Vec<(String, String)>>,
     /// Where the log stood when it began.
     from: usize,
     stop: CancellationToken,
@@ -100,7 +102,8 @@ impl World {
         let (url, service, stop, running) = start(folder.path(), more, &clock).await;
         let key = admin_key(&service).await;
         let (api, keys) = (Http::new(&url).bearer(&key), Mutex::new(vec![key]));
-        World { judge, url, api, service, clock, folder, keys, from, stop, running: Some(running) }
+        let (answers, running) = (Mutex::default(), Some(running));
+        World { judge, url, api, service, clock, folder, keys, answers, from, stop, running }
     }
 
     /// Stops the service and starts it again on the same folder, under another port.
@@ -140,7 +143,7 @@ impl World {
 
     /// `GET`.
     pub async fn get(&self, path: &str) -> Reply {
-        self.api.get(path).await.expect("an answer comes")
+        self.remembered(path, self.api.get(path).await.expect("an answer comes"))
     }
 
     /// A token of a connection, with this query.
@@ -223,17 +226,17 @@ impl World {
 
     /// `POST` of JSON.
     pub async fn post(&self, path: &str, body: &Value) -> Reply {
-        self.api.post(path, body).await.expect("an answer comes")
+        self.remembered(path, self.api.post(path, body).await.expect("an answer comes"))
     }
 
     /// `PATCH` of JSON.
     pub async fn patch(&self, path: &str, body: &Value) -> Reply {
-        self.api.json(http::Method::PATCH, path, body).await.expect("an answer comes")
+        self.remembered(path, self.api.json(http::Method::PATCH, path, body).await.expect("an answer comes"))
     }
 
     /// `DELETE`.
     pub async fn delete(&self, path: &str) -> Reply {
-        self.api.delete(path).await.expect("an answer comes")
+        self.remembered(path, self.api.delete(path).await.expect("an answer comes"))
     }
 
     /// A connect session's link and id.
@@ -273,6 +276,12 @@ impl World {
         key
     }
 
+    fn remembered(&self, path: &str, reply: Reply) -> Reply {
+        let text = heard::without_token(path, &reply);
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).push((path.to_owned(), text));
+        reply
+    }
+
     fn know(&self, key: &str) {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner).push(key.to_owned());
     }
@@ -284,7 +293,9 @@ impl World {
             running.await.expect("the service stops well");
         }
         let keys = std::mem::take(&mut *self.keys.lock().unwrap_or_else(PoisonError::into_inner));
-        let leaked = heard::leaked(&self.judge, &keys, &self.folder.path().join("data"), self.from);
+        let answers = std::mem::take(&mut *self.answers.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut leaked = heard::leaked(&self.judge, &keys, &self.folder.path().join("data"), self.from);
+        leaked.extend(heard::told(&self.judge, &answers));
         assert!(leaked.is_empty(), "in plaintext: {leaked:#?}");
     }
 }

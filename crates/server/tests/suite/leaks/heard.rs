@@ -1,4 +1,4 @@
-//! What every test of this suite leaves behind is looked through when its world ends: data folder and log, at TRACE.
+//! What every test of this suite leaves behind is looked through when its world ends: data folder, log at TRACE, answers.
 //!
 //! The tests share one process and so one log; each world looks at what was written in its own time, for its own
 //! provider's secrets and its own keys.
@@ -6,8 +6,10 @@
 use std::path::Path;
 use std::sync::{Mutex, Once, PoisonError};
 
+use evergrant_testkit::http::Reply;
 use evergrant_testkit::leaks::Leaks;
 use evergrant_testkit::{ClientConfig, Judge, JudgeConfig};
+use serde_json::Value;
 
 static HEARD: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
@@ -47,6 +49,29 @@ pub fn leaked(judge: &Judge, keys: &[String], folder: &Path, from: usize) -> Vec
     files.chain(lines.into_iter().map(|leak| format!("the log: {leak:?}"))).collect()
 }
 
+/// Whatever the provider issued or was told and stands in these answers.
+pub fn told(judge: &Judge, answers: &[(String, String)]) -> Vec<String> {
+    let leaks = Leaks::of(&judge.secrets());
+    let found = |(path, text): &(String, String)| {
+        let found = leaks.find(text.as_bytes());
+        found.into_iter().map(|leak| format!("the answer of {path}: {leak:?}")).collect::<Vec<_>>()
+    };
+    answers.iter().flat_map(found).collect()
+}
+
+/// An answer as text, without the access token where one was asked for.
+pub fn without_token(path: &str, reply: &Reply) -> String {
+    let asked = path.split('?').next().is_some_and(|path| path.ends_with("/token"));
+    let mut document = reply.json();
+    match document.get_mut("access_token").filter(|_| asked) {
+        Some(token) => {
+            *token = Value::Null;
+            document.to_string()
+        }
+        None => reply.text(),
+    }
+}
+
 #[tokio::test]
 async fn a_planted_line_and_a_planted_file_are_found() {
     let judge = Judge::start(JudgeConfig::default()).await.unwrap();
@@ -65,4 +90,6 @@ async fn a_planted_line_and_a_planted_file_are_found() {
     tracing::trace!(planted = secret, "a line that must be found");
     let lines = found();
     assert!(lines.len() == 1 && lines[0].starts_with("the log") && !lines[0].contains(&secret), "{lines:?}");
+    let answer = |text: String| told(&judge, &[("/v1/connections".to_owned(), text)]).len();
+    assert_eq!((answer("nothing".to_owned()), answer(format!("{{\"detail\": \"{secret}\"}}"))), (0, 1));
 }
