@@ -83,7 +83,7 @@ pub(crate) enum CliError {
     Catalogue(#[from] Fault),
     /// The demo did not come about.
     #[error("{0}")]
-    Demo(#[from] DemoError),
+    Demo(DemoError),
     /// The service, open here, refused or could not do it.
     #[error("{0}")]
     Refused(String),
@@ -105,6 +105,15 @@ impl From<StartError> for CliError {
         match error {
             StartError::Config(error) => CliError::Config(error),
             error => CliError::Start(error),
+        }
+    }
+}
+
+impl From<DemoError> for CliError {
+    fn from(error: DemoError) -> Self {
+        match error {
+            DemoError::Service(error) => error.into(),
+            error => CliError::Demo(error),
         }
     }
 }

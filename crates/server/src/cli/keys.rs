@@ -68,7 +68,9 @@ impl Keys {
                 let client = place.open(console).await?;
                 let list = client.list(&["keys"], &[], usize::MAX).await;
                 client.close().await;
-                console.show(&list?, |list| Table::of_items(list, &COLUMNS).or("No API keys."))
+                console.show(&list?, |list| {
+                    Table::of_items(list, &COLUMNS).or("No API keys; `evergrant keys create` makes one.")
+                })
             }
             Keys::Revoke(revoke) => {
                 let Revoke { id, place } = *revoke;

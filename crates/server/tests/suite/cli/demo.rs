@@ -86,4 +86,8 @@ fn it_stays_on_loopback() {
     let ran = Shell::new().run(&["demo", "--listen", "0.0.0.0:0", "--seconds", "1"]);
     assert_eq!(ran.code, 2);
     assert!(ran.stderr.contains("loopback"), "{}", ran.stderr);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let ran = Shell::new().run(&["demo", "--listen", &taken, "--seconds", "1"]);
+    assert!(ran.code == 5 && ran.stderr.contains("Another program listens there"), "{}", ran.stderr);
 }
