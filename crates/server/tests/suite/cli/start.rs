@@ -254,3 +254,66 @@ fn a_log_that_cannot_be_written_does_not_stop_the_service() {
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert_eq!(serving.wait().unwrap().code(), Some(0));
 }
+
+/// The program as somebody for whom modes count: root may write everything, so it becomes nobody.
+fn as_anybody(shell: &Shell, arguments: &[&str]) -> std::process::Output {
+    let program = shell.folder().join("evergrant");
+    let mut command = shell.command(&[]);
+    if rustix::process::geteuid().is_root() {
+        // The build folder may lie where nobody can get. Copied by a process of its own: a program that is open for writing
+        // here, if only in a child that another test is starting, cannot be run.
+        if !program.exists() {
+            let copied = std::process::Command::new("cp").arg(env!("CARGO_BIN_EXE_evergrant")).arg(&program).status();
+            assert!(copied.expect("cp runs").success());
+        }
+        fs::set_permissions(shell.folder(), fs::Permissions::from_mode(0o755)).expect("a folder to walk through");
+        command = std::process::Command::new(&program);
+        std::os::unix::process::CommandExt::uid(&mut command, NOBODY).env_clear().current_dir(shell.folder());
+    }
+    command.args(arguments).stdin(std::process::Stdio::null()).output().expect("the program runs")
+}
+
+/// The user without rights of most systems.
+const NOBODY: u32 = 65534;
+
+fn give_to_nobody(path: &Path) {
+    std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).expect("root may give away");
+    if path.is_dir() {
+        for entry in fs::read_dir(path).expect("a folder").flatten() {
+            give_to_nobody(&entry.path());
+        }
+    }
+}
+
+#[test]
+fn what_may_not_be_read_or_written_refuses_the_start_and_says_whose_it_should_be() {
+    let (shell, _) = installation();
+    let folder = shell.folder().join("evergrant-data");
+    if rustix::process::geteuid().is_root() {
+        give_to_nobody(&folder);
+    }
+    let table = [
+        (folder.clone(), 0o500, "may not be written"),
+        (database(&shell), 0o400, "belongs to the user that runs the service"),
+        (master_key(&shell), 0o000, "readable for the user that runs the service"),
+    ];
+    for (path, mode, words) in table {
+        let before = fs::metadata(&path).unwrap().permissions();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        for (arguments, code) in [(["serve"].as_slice(), 5), (&["doctor"], 1), (&["keys", "list"], 5)] {
+            let output = as_anybody(&shell, arguments);
+            let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+            assert_eq!(output.status.code(), Some(code), "{path:?} {arguments:?}: {said}");
+            assert!(said.contains(words), "{path:?} {arguments:?}: {words} in {said}");
+        }
+        fs::set_permissions(&path, before).unwrap();
+    }
+    let well = as_anybody(&shell, &["doctor"]);
+    assert_eq!(well.status.code(), Some(0), "{}", String::from_utf8_lossy(&well.stdout));
+    // Nobody is told to begin anew beside data that he may not look at.
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o000)).unwrap();
+    let blind = as_anybody(&shell, &["keys", "list"]);
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+    let said = String::from_utf8_lossy(&blind.stderr);
+    assert!(blind.status.code() == Some(5) && !said.contains("evergrant init"), "{said}");
+}
