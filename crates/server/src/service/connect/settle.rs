@@ -7,10 +7,12 @@ use evergrant_core::account;
 use evergrant_core::connection::Account;
 use evergrant_core::id::SubjectId;
 use evergrant_core::integration::Integration;
+use evergrant_core::notice::NoticeKind;
+use evergrant_core::provider::Renewal;
 use evergrant_core::time::Timestamp;
 use evergrant_core::token_request;
 use evergrant_store::connect::{PendingGrant, SessionState};
-use evergrant_store::{NewAudit, Placed, Target, TokenRecord};
+use evergrant_store::{NewAudit, NewEvent, NewNotice, Placed, Report, Target, TokenRecord};
 
 use super::exchange::Brought;
 use super::failure::Failure;
@@ -56,8 +58,9 @@ impl Service {
         let placed_at = self.promote(pending, arrival, integration).await?;
         match placed_at {
             Placed::NotPending => self.settled_by_another(pending).await,
-            Placed::Created(_) | Placed::Replaced(_) => {
+            Placed::Created(ref record) | Placed::Replaced(ref record) => {
                 self.refresher.nudge();
+                self.tell_if_nothing_renews(record, integration).await;
                 placed(placed_at, integration)
             }
             _ => {
@@ -65,6 +68,34 @@ impl Service {
                 self.discard(pending, Failure::from(&refusal), integration).await;
                 Err(refusal)
             }
+        }
+    }
+
+    /// A grant that came without a refresh token ends with its access token: the operator is told which parameter of the
+    /// authorization request brings one, once for as long as the integration stays as it is.
+    async fn tell_if_nothing_renews(&self, record: &TokenRecord, integration: &Integration) {
+        let provider = &integration.provider;
+        let ends = record.connection.life.grant.as_ref().is_some_and(|facts| {
+            !facts.has_refresh_token && facts.expiry.at().is_some() && provider.renewal == Renewal::RefreshToken
+        });
+        if !ends {
+            return;
+        }
+        let hint = match provider.offline_hint.as_str() {
+            "" => "Look in its documentation for the scope or parameter that brings one".to_owned(),
+            hint => format!("What brings one: {hint}"),
+        };
+        let name = provider_name(integration);
+        let what = format!(
+            "{name} gave an access token without a refresh token: connections made so must be reconnected when it ends. {hint}."
+        );
+        tracing::warn!(integration = %integration.name, "{what}");
+        let mut alert = NewNotice::new(NoticeKind::OperatorAlert, integration.updated_at);
+        alert.detail.insert("what".to_owned(), what.as_str().into());
+        let event = NewEvent::new("integration.no_refresh_token").with("what", what.as_str());
+        let report = Report { notices: vec![alert], ..Report::default() }.event(event);
+        if let Err(error) = self.store.note(Some(&integration.name), report, self.now()).await {
+            tracing::error!(integration = %integration.name, %error, "the operator could not be told of a missing refresh token");
         }
     }
 

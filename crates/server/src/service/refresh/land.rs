@@ -311,9 +311,10 @@ impl Flight<'_> {
             self.policy.brake_window.as_secs().div_ceil(60),
             self.policy.brake_retry.as_secs().div_ceil(60),
         );
+        tracing::warn!(integration = %self.integration.name, "{what}");
         let mut alert = NewNotice::new(NoticeKind::OperatorAlert, now);
-        alert.detail.insert("what".to_owned(), what.into());
-        let event = NewEvent::new("integration.verdicts_suspended").with("connections", others.len() + 1);
+        alert.detail.insert("what".to_owned(), what.as_str().into());
+        let event = NewEvent::new("integration.verdicts_suspended").with("what", what.as_str());
         let report = Report { notices: vec![alert], ..Report::default() }.event(event);
         if let Err(error) = self.inner.store.note(Some(&self.integration.name), report, now).await {
             tracing::error!(integration = %self.integration.name, %error, "the operator could not be told of suspended verdicts");
@@ -379,7 +380,8 @@ impl Flight<'_> {
             NoticeKind::RateLimited => Some("connection.rate_limited"),
             NoticeKind::Trouble => Some("connection.trouble"),
             NoticeKind::Recovered => Some("connection.recovered"),
-            NoticeKind::Refreshed | NoticeKind::OperatorAlert => None,
+            NoticeKind::OperatorAlert => Some("connection.operator_alert"),
+            NoticeKind::Refreshed => None,
         });
         let told = told.map(|kind| NewEvent::new(kind).with("class", class.as_str()));
         refreshed.into_iter().chain(told).collect()
@@ -420,7 +422,8 @@ impl Flight<'_> {
         let mut report = Report::default();
         if !health.is_misconfigured() {
             report.notices.push(NewNotice::new(NoticeKind::OperatorAlert, since));
-            report.events.push(NewEvent::new("integration.misconfigured"));
+            let event = NewEvent::new("integration.misconfigured").with("detail", failure.detail.as_str());
+            report.events.push(event);
         }
         (Health::Misconfigured { since, detail, next_probe: Some(now.plus(self.policy.probe_interval)) }, report)
     }

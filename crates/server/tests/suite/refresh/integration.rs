@@ -83,3 +83,21 @@ async fn a_paused_integration_sends_nothing_and_hands_out_what_lives() {
     world.until(&id, |connection| connection["refresh_count"] == 1).await;
     world.stop().await;
 }
+
+#[tokio::test]
+async fn a_grant_that_nothing_renews_is_told_to_the_operator_and_ends_with_its_token() {
+    let world = World::new().await;
+    let client = ClientConfig { issue_refresh_token: false, ..ClientConfig::new("acme") };
+    world.integration(client, json!({})).await;
+    let id = world.connect("acme", "user-alice", "alice").await;
+    world.until_event("integration.no_refresh_token").await;
+    world.clock.forward(3599 - 60);
+    let reply = world.token(&id, "min_ttl=900").await;
+    assert_eq!((reply.status, &reply.json()["freshness"]), (200, &"expiring_soon".into()), "{}", reply.text());
+    world.clock.forward(61);
+    let connection = world.until(&id, |connection| connection["status"] == "needs_reauth").await;
+    assert_eq!(connection["disconnect_reason"], "no_refresh_token", "{connection}");
+    assert_eq!(world.token(&id, "").await.status, 424);
+    assert_eq!(notices(&world, "user-alice").await, ["disconnected"]);
+    world.stop().await;
+}
