@@ -303,6 +303,19 @@ pub fn unsent_retry(tries: u32, policy: &Policy, jitter: f64) -> Option<Duration
     Some(span.min(policy.retry_max))
 }
 
+/// Whether a sending that failed so is repeated within its attempt, by [`unsent_retry`]: it spent nothing, because it
+/// never left whole or because nothing is ever spent at this provider, and nobody asked for patience.
+pub fn is_repeated_at_once(failure: &Failure, provider: &Provider) -> bool {
+    let harmless = provider.replay == ReplayKind::None;
+    match failure.class {
+        Class::Network => true,
+        Class::Unavailable | Class::Ambiguous | Class::Malformed => {
+            harmless && failure.retry_after.is_none() && failure.salvaged_refresh_token.is_none()
+        }
+        _ => false,
+    }
+}
+
 fn ended(life: Life, now: Timestamp) -> Transition {
     if life.status != Status::Connected {
         return quiet(life);

@@ -78,6 +78,13 @@ pub fn margin(facts: &GrantFacts, provider: &Provider, policy: &Policy) -> Durat
     facts.lifetime().map_or(margin, |lifetime| margin.min(lifetime / 3))
 }
 
+/// The longest before its end that a token of an integration can be due: what looks for due ones looks so far ahead.
+pub fn widest_margin(provider: &Provider, policy: &Policy) -> Duration {
+    let margin = if provider.renewal == Renewal::AccessToken { SELF_RENEWAL_MARGIN } else { policy.margin };
+    // The jitter goes a tenth further.
+    margin.mul_f64(1.1)
+}
+
 /// Whether anything can renew this grant.
 pub fn is_renewable(facts: &GrantFacts, provider: &Provider, now: Timestamp) -> bool {
     match provider.renewal {

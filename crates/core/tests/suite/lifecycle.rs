@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use evergrant_core::connection::{DisconnectReason, Life, ReauthReason, Status};
 use evergrant_core::grant::GrantFacts;
-use evergrant_core::lifecycle::{Circumstances, Event, Transition, advance, unsent_retry};
+use evergrant_core::lifecycle::{Circumstances, Event, Transition, advance, is_repeated_at_once, unsent_retry};
 use evergrant_core::lifetime::Expiry;
 use evergrant_core::notice::NoticeKind;
 use evergrant_core::outcome::{Class, Failure, Spent};
@@ -344,6 +344,28 @@ fn a_long_outage_is_told_once_though_no_attempt_is_made() {
     assert_eq!(told.happens(Event::Stalled, 4500).notices, [NoticeKind::Trouble]);
     assert_eq!(told.happens(Event::Stalled, 4600).notices, []);
     assert_eq!((told.life.transient_failures, told.life.status.word()), (0, "connected"));
+}
+
+#[test]
+fn what_spent_nothing_is_repeated_within_its_attempt() {
+    // (class, whether it brought a word of when to come again, replay kind, repeated)
+    let table = [
+        (Class::Network, false, ReplayKind::Family, true),
+        (Class::Unavailable, false, ReplayKind::None, true),
+        (Class::Ambiguous, false, ReplayKind::None, true),
+        (Class::Malformed, false, ReplayKind::None, true),
+        (Class::Unavailable, true, ReplayKind::None, false),
+        (Class::Unavailable, false, ReplayKind::Overlap, false),
+        (Class::Ambiguous, false, ReplayKind::Unknown, false),
+        (Class::RateLimited, false, ReplayKind::None, false),
+        (Class::InvalidGrant, false, ReplayKind::None, false),
+        (Class::Unknown, false, ReplayKind::None, false),
+    ];
+    for (class, says_when, replay, repeated) in table {
+        let provider = Provider { replay, ..Provider::default() };
+        let failure = Failure { retry_after: says_when.then(|| Duration::from_secs(5)), ..failure(class) };
+        assert_eq!(is_repeated_at_once(&failure, &provider), repeated, "{class} at {replay:?}");
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use super::Service;
 use super::access::Caller;
 use super::connections::{Seen, provider_name, visible};
 use super::error::Refusal;
-use super::refresh::ForceRefusal;
+use super::refresh::{ForceRefusal, by_schedule};
 
 /// What a pass came to for one connection.
 #[derive(Clone, Debug)]
@@ -137,7 +137,7 @@ impl Service {
             let Some(integration) = service.store.integration(&connection.integration).filter(|one| !one.paused) else {
                 return false;
             };
-            let policy = integration.policy(&service.base);
+            let policy = by_schedule(&integration.policy(&service.base));
             schedule::due_at(&connection.life, &integration.provider, &policy, 1.0).is_some_and(|due| due <= now)
         };
         let filter = ConnectionFilter {

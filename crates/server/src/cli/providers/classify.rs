@@ -104,6 +104,10 @@ fn after(provider: &Provider, failure: &Failure, policy: &Policy, now: Timestamp
             Some(policy.probe_interval),
             "one connection of the integration is tried, and all at once when it is edited",
         ),
+        _ if lifecycle::is_repeated_at_once(failure, provider) => (
+            lifecycle::unsent_retry(1, policy, 0.0),
+            "nothing can have been spent: three times within the same attempt, then by the back-off",
+        ),
         (_, Class::RateLimited) => {
             (next, "when the provider says, else by the policy; the integration pauses meanwhile")
         }

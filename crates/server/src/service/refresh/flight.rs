@@ -21,7 +21,7 @@ use evergrant_store::refresh::{Claim, Leased};
 use super::gate::{Gate, Probe, Slot, Urgency};
 use super::judge::Judgement;
 use super::send::{Sent, Unconnected};
-use super::{Inner, Landing, NotSent, Refresher, Trigger};
+use super::{Inner, Landing, NotSent, Refresher, Trigger, by_schedule};
 
 /// What is fixed for one flight.
 pub(super) struct Flight<'a> {
@@ -201,7 +201,7 @@ impl<'a> Flight<'a> {
                 _ => done(),
             },
             Trigger::Background => {
-                let due = schedule::due_at(life, provider, &self.policy, self.inner.jitter(self.id));
+                let due = schedule::due_at(life, provider, &by_schedule(&self.policy), self.inner.jitter(self.id));
                 if due.is_some_and(|due| due <= now) { None } else { done() }
             }
             Trigger::Force => {

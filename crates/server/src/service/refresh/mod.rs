@@ -282,6 +282,11 @@ impl Refresher {
     }
 }
 
+/// The policy with which a connection is due by its schedule, also where that starts nothing by itself.
+pub(crate) fn by_schedule(policy: &Policy) -> Policy {
+    Policy { background: true, ..policy.clone() }
+}
+
 /// Where a flight says how it ended.
 type Landed = watch::Receiver<Option<Landing>>;
 

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::ask::TokenRefusal;
 use super::gate::Urgency;
-use super::{Landing, NotSent, Refresher, STORAGE_RETRY, Trigger};
+use super::{Landing, NotSent, Refresher, STORAGE_RETRY, Trigger, by_schedule};
 
 /// A forced refresh that ran.
 #[derive(Clone, Debug)]
@@ -235,7 +235,7 @@ impl Refresher {
         };
         let policy = integration.policy(&self.0.base);
         let now = self.0.clock.now();
-        let due = schedule::due_at(life, &integration.provider, &policy, self.0.jitter(id));
+        let due = schedule::due_at(life, &integration.provider, &by_schedule(&policy), self.0.jitter(id));
         let soon = due_within.and_then(|within| life.grant.as_ref()?.expiry.at().map(|at| at.since(now) <= within));
         let held = life.next_attempt.is_some_and(|next| next > now);
         let trigger = match (due.is_some_and(|due| due <= now), soon) {
@@ -275,22 +275,53 @@ impl Refresher {
         let mut seen = BTreeSet::new();
         loop {
             let barred = self.barred(self.0.clock.now());
-            let Ok(due) = self.0.store.due(began, &barred, PASS + seen.len()).await else { return report };
-            let fresh: Vec<Due> = due.into_iter().filter(|due| seen.insert(due.id.clone())).collect();
+            let Ok(due) = self.0.store.due(began, &barred, PASS + seen.len()).await else { break };
+            let fresh: Vec<ConnectionId> =
+                due.into_iter().map(|due| due.id).filter(|id| seen.insert(id.clone())).collect();
             if fresh.is_empty() {
-                return report;
+                break;
             }
-            let mut passes = JoinSet::new();
-            for due in fresh {
-                let refresher = self.clone();
-                passes.spawn(async move { (due.id.clone(), refresher.refresh_if_due(&due.id, None, false).await) });
+            self.pass(fresh, &mut report).await;
+        }
+        self.sweep_what_nothing_starts(&mut seen, &mut report).await;
+        report
+    }
+
+    /// The same for integrations of which the background starts nothing: an outside scheduler does.
+    async fn sweep_what_nothing_starts(&self, seen: &mut BTreeSet<ConnectionId>, report: &mut SweepReport) {
+        let barred = self.barred(self.0.clock.now());
+        for integration in self.0.store.integrations() {
+            let policy = integration.policy(&self.0.base);
+            if policy.background || barred.contains(&integration.name) {
+                continue;
             }
-            while let Some(passed) = passes.join_next().await {
-                let Ok((id, outcome)) = passed else { continue };
-                report.due += 1;
-                *report.outcomes.entry(outcome.as_str()).or_default() += 1;
-                report.each.push((id, outcome));
+            let until = self.0.clock.now().plus(schedule::widest_margin(&integration.provider, &policy));
+            let mut after = (Timestamp::from_millis(0), String::new());
+            loop {
+                let Ok(found) = self.0.store.expired(&integration.name, after, until, PASS).await else { return };
+                let Some((at, id)) = found.last() else { break };
+                after = (*at, id.to_string());
+                let fresh = found.into_iter().map(|(_, id)| id).filter(|id| seen.insert(id.clone())).collect();
+                self.pass(fresh, report).await;
             }
+        }
+    }
+
+    /// Refreshes those of these that are due, each by its own gate, and notes how they ended.
+    async fn pass(&self, connections: Vec<ConnectionId>, report: &mut SweepReport) {
+        let mut passes = JoinSet::new();
+        for id in connections {
+            let refresher = self.clone();
+            passes.spawn(async move { (id.clone(), refresher.refresh_if_due(&id, None, false).await) });
+        }
+        while let Some(passed) = passes.join_next().await {
+            let Ok((id, outcome)) = passed else { continue };
+            if outcome == PassOutcome::NotDue {
+                continue;
+            }
+            report.due += 1;
+            *report.outcomes.entry(outcome.as_str()).or_default() += 1;
+            report.each.push((id, outcome));
         }
     }
 }

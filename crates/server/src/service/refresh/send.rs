@@ -3,6 +3,8 @@
 //! One sending at a time, and never a second one for the same token before the first has ended: with a whole answer, or
 //! with its connection closed. What an answer means is told in [`super::land`].
 
+use std::time::Duration;
+
 use evergrant_core::circuit::Admission;
 use evergrant_core::grant::Grant;
 use evergrant_core::id::AttemptId;
@@ -103,6 +105,18 @@ impl Flight<'_> {
             Ok(sent) => sent,
             Err(why) => return self.unsent(leased, why).await,
         };
+        let mut tries = 0;
+        while let Some(pause) = self.pause_before_repeating(&sent, tries + 1) {
+            tries += 1;
+            self.inner.clock.sleep(pause).await;
+            let kept = self.inner.store.renew(&leased, self.inner.clock.now(), self.policy.lease).await;
+            if !kept.is_ok_and(|kept| kept) {
+                break;
+            }
+            let Ok(again) = self.sent_from(&leased, &stored, None).await? else { break };
+            self.settled(&sent);
+            sent = again;
+        }
         if sent.outcome.class() == Class::InvalidGrant && leased.spares > 0 {
             for spare in self.inner.store.spares(self.id).await? {
                 // A spare is tried once: it is dropped before it is sent.
@@ -119,6 +133,16 @@ impl Flight<'_> {
             }
         }
         self.land(leased, sent).await
+    }
+
+    /// How long until the same is sent again within this attempt; none: it is not.
+    fn pause_before_repeating(&self, sent: &Sent, tries: u32) -> Option<Duration> {
+        let Outcome::Failure(failure) = &sent.outcome else { return None };
+        if self.inner.stop.is_cancelled() || !lifecycle::is_repeated_at_once(failure, &self.integration.provider) {
+            return None;
+        }
+        let pause = lifecycle::unsent_retry(tries, &self.policy, self.inner.jitter(self.id))?;
+        self.gate.take_retry().then_some(pause)
     }
 
     async fn unsent(&self, leased: Leased, why: NotSent) -> Result<Landing, StoreError> {

@@ -66,6 +66,11 @@ async fn an_answer_that_was_lost_is_asked_for_again_when_that_can_do_no_harm() {
     for ((client, _, status), id) in table.iter().zip(&ids) {
         world.judge.fault(FaultRule::next(1, Fault::CutAfter).client(client).grant_type("refresh_token"));
         let reply = world.token(id, "").await;
+        if *client == "none" {
+            // Nothing is ever spent there: it is asked again while the caller waits.
+            assert_eq!((reply.status, world.refreshes(client)), (200, 2), "{}", reply.text());
+            continue;
+        }
         assert_eq!(reply.status, 503, "{client}: {}", reply.text());
         assert_eq!(reply.json()["outcome"], "ambiguous", "{client}: {}", reply.text());
         let seconds: u64 = reply.header("retry-after").parse().unwrap();
@@ -151,5 +156,35 @@ async fn an_outage_keeps_everything_holds_calls_back_and_is_told_once_after_a_qu
     }
     assert_eq!(notices(&world, "user-bob").await, ["trouble", "recovered"]);
     assert_eq!(world.judge.ledger().violations, []);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_provider_that_never_rotates_is_asked_again_at_once_and_at_most_three_times() {
+    let world = on_demand().await;
+    world.integration(ClientConfig::new("acme").replay(ReplayKind::None), json!({})).await;
+    let id = world.connect("acme", "user-alice", "alice").await;
+    world.clock.forward(3601);
+    world.judge.fault(to("acme", answers(503, "")));
+    let reply = world.token(&id, "wait=20").await;
+    assert_eq!((reply.status, &reply.json()["outcome"]), (503, &"unavailable".into()), "{}", reply.text());
+    assert_eq!(world.refreshes("acme"), 4);
+    assert_eq!(world.connection(&id).await["transient_failures"], 1, "one attempt, one failure");
+    world.judge.reset();
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_outside_scheduler_sweeps_what_the_service_does_not_start_by_itself() {
+    let world = on_demand().await;
+    let due = connected(&world, "acme", "alice").await;
+    world.clock.forward(3001);
+    let fresh = world.connect("acme", "user-bob", "bob").await;
+    let counted = world.post("/v1/sweep?dry_run=true", &json!({})).await.json();
+    assert_eq!((&counted["due"], world.refreshes("acme")), (&1.into(), 0), "{counted}");
+    let swept = world.post("/v1/sweep", &json!({})).await.json();
+    assert_eq!((&swept["due"], &swept["outcomes"]["success"]), (&1.into(), &1.into()), "{swept}");
+    assert_eq!(world.connection(&due).await["refresh_count"], 1);
+    assert_eq!(world.connection(&fresh).await["refresh_count"], 0);
     world.stop().await;
 }
