@@ -10,4 +10,5 @@ mod peer;
 mod refresh;
 mod routes;
 mod serving;
+mod waiting;
 mod world;

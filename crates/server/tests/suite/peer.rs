@@ -1,14 +1,12 @@
 //! The whole way with a provider of somebody else's make: the certified `oidc-provider`, in a process of its own.
 
-use std::time::Duration;
-
-use evergrant::clock::{Clock as _, SystemClock};
 use evergrant_testkit::browser::{Browser, Page};
 use evergrant_testkit::http::Http;
 use evergrant_testkit::peers::{OidcOptions, OidcProvider};
 use serde_json::{Value, json};
 
 use crate::serving::Home;
+use crate::waiting::{LONG, wait_for};
 use crate::world::{text, to_provider};
 
 /// A person follows the link, signs in at the provider as this account, and comes back.
@@ -25,17 +23,11 @@ async fn link(api: &Http, wish: &Value) -> String {
     text(&reply.json()["url"])
 }
 
-/// Looks at the connection again and again until it is as wanted.
+/// Waits until the connection is as wanted.
 async fn until(api: &Http, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-    let end = SystemClock.now().plus(Duration::from_secs(30));
-    loop {
-        let connection = api.get(&format!("/v1/connections/{id}")).await.expect("an answer").json();
-        if wanted(&connection) {
-            return connection;
-        }
-        assert!(SystemClock.now() < end, "it never came to that: {connection}");
-        SystemClock.sleep(Duration::from_millis(10)).await;
-    }
+    let look =
+        async || Some(api.get(&format!("/v1/connections/{id}")).await.expect("an answer").json()).filter(&wanted);
+    wait_for(LONG, &format!("{id} as wanted"), look).await
 }
 
 /// The token that the service hands out now is one that the provider accepts; whose it is there.

@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::leaks::heard;
+use crate::waiting::{LONG, wait_for};
 
 /// Where the application of these tests lives: nobody runs it, browsers stop before it.
 pub const APPLICATION: &str = "https://app.example/connected";
@@ -151,72 +152,51 @@ impl World {
         self.get(&format!("/v1/connections/{id}/token?{query}")).await
     }
 
-    /// Waits until a connection is as wanted; it is looked at again and again, for at most half a minute.
+    /// Waits until a connection is as wanted.
     pub async fn until(&self, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        let end = SystemClock.now().plus(Duration::from_secs(30));
-        loop {
-            let connection = self.connection(id).await;
-            if wanted(&connection) {
-                return connection;
-            }
-            assert!(SystemClock.now() < end, "it never came to that: {connection}");
-            SystemClock.sleep(Duration::from_millis(10)).await;
-        }
+        wait_for(LONG, &format!("{id} as wanted"), async || Some(self.connection(id).await).filter(&wanted)).await
     }
 
     /// The same while half a minute passes for the service again and again.
     pub async fn until_as_time_passes(&self, id: &str, wanted: impl Fn(&Value) -> bool) {
-        let end = SystemClock.now().plus(Duration::from_secs(30));
-        while !wanted(&self.connection(id).await) {
-            assert!(SystemClock.now() < end, "it never came to that: {}", self.connection(id).await);
-            self.clock.forward(30);
-            SystemClock.sleep(Duration::from_millis(20)).await;
-        }
+        wait_for(LONG, &format!("{id} as wanted"), async || {
+            let found = Some(self.connection(id).await).filter(&wanted);
+            if found.is_none() {
+                self.clock.forward(30);
+            }
+            found
+        })
+        .await;
     }
 
     /// Waits until the provider knows no living refresh token of an account.
     pub async fn until_none_lives(&self, client: &str, account: &str) {
-        let end = SystemClock.now().plus(Duration::from_secs(30));
-        while self.judge.live_refresh_token(client, account).is_some() {
-            assert!(SystemClock.now() < end, "a refresh token of {account} still lives");
-            SystemClock.sleep(Duration::from_millis(20)).await;
-        }
+        let lives = || self.judge.live_refresh_token(client, account).is_some();
+        wait_for(LONG, "no living refresh token", async || (!lives()).then_some(())).await;
     }
 
     /// Waits until this stands in the metrics.
     pub async fn until_metric(&self, line: &str) {
-        let end = SystemClock.now().plus(Duration::from_secs(30));
-        while !self.get("/metrics").await.text().contains(line) {
-            assert!(SystemClock.now() < end, "{line} never came");
-            SystemClock.sleep(Duration::from_millis(20)).await;
-        }
+        wait_for(LONG, line, async || self.get("/metrics").await.text().contains(line).then_some(())).await;
     }
 
     /// Waits until an event of this type is listed.
     pub async fn until_event(&self, kind: &str) {
-        let end = SystemClock.now().plus(Duration::from_secs(30));
-        loop {
-            let list = self.get("/v1/events?limit=100").await.json();
-            if list["items"].as_array().is_some_and(|items| items.iter().any(|item| item["type"] == kind)) {
-                return;
-            }
-            assert!(SystemClock.now() < end, "{kind} never happened: {list}");
-            SystemClock.sleep(Duration::from_millis(20)).await;
-        }
+        self.until_listed("/v1/events?limit=100", "type", kind).await;
     }
 
     /// Waits until a subject has been told a notice of this kind.
     pub async fn until_told(&self, subject: &str, kind: &str) {
-        let end = SystemClock.now().plus(Duration::from_secs(30));
-        let path = format!("/v1/subjects/{subject}/notifications");
-        loop {
-            let list = self.get(&path).await.json();
-            if list["items"].as_array().is_some_and(|items| items.iter().any(|item| item["kind"] == kind)) {
-                return;
-            }
-            assert!(SystemClock.now() < end, "{subject} was never told {kind}: {list}");
-            SystemClock.sleep(Duration::from_millis(20)).await;
-        }
+        self.until_listed(&format!("/v1/subjects/{subject}/notifications"), "kind", kind).await;
+    }
+
+    async fn until_listed(&self, path: &str, field: &str, value: &str) {
+        wait_for(LONG, &format!("{field} {value} in {path}"), async || {
+            let list = self.get(path).await.json();
+            let found = list["items"].as_array().is_some_and(|items| items.iter().any(|item| item[field] == value));
+            found.then_some(())
+        })
+        .await;
     }
 
     /// How often a refresh token was sent to the token endpoint for this client.

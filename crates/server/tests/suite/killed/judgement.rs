@@ -9,7 +9,7 @@ use evergrant_testkit::{Decision, End, Finding, Loss, Moment as At, ReplayKind, 
 use serde_json::Value;
 
 use super::storm::{Person, REPLAY_AFTER, Storm};
-use super::wait_for;
+use crate::waiting::wait_for;
 use crate::world::text;
 
 /// An answer may be in the process and not yet in its journal for this long, on an idle machine.

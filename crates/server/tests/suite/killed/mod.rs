@@ -9,8 +9,6 @@ mod judgement;
 mod moments;
 mod storm;
 
-use std::time::Duration;
-
 use self::storm::{Storm, Tally};
 use crate::serving::Dice;
 
@@ -38,27 +36,4 @@ async fn two_hundred_kills_lose_no_grant_that_had_arrived_and_replay_none_that_c
     assert!(all.between >= BETWEEN, "seed {seed}: {all}");
     // A storm in which nothing was at stake would prove nothing.
     assert!(all.told > 0 && all.rescued > 0 && all.rotations > KILLS, "seed {seed}: {all}");
-}
-
-/// Waits until a condition that only another process can bring about holds; looked at every few milliseconds.
-async fn wait_for<T>(limit: Duration, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let looking = async {
-        loop {
-            if let Some(found) = look().await {
-                return found;
-            }
-            pass(Duration::from_millis(10)).await;
-        }
-    };
-    let found = tokio::time::timeout(limit, looking).await;
-    assert!(found.is_ok(), "{what}: not within {limit:?}");
-    found.expect("just asserted")
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the moment of a kill is chosen by time, and files tell no one of changes"
-)]
-async fn pass(span: Duration) {
-    tokio::time::sleep(span).await;
 }

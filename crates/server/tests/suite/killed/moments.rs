@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use evergrant_testkit::{Fault, FaultRule, Judge, Spend};
 
-use super::{pass, wait_for};
 use crate::serving::{Dice, Home};
+use crate::waiting::{pass, wait_for};
 
 /// How long the judge is given to see what is waited for.
 const LIMIT: Duration = Duration::from_secs(30);

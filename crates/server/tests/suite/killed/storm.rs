@@ -13,9 +13,10 @@ use evergrant_testkit::{ClientConfig, Judge, JudgeConfig, Moment as At, ReplayKi
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use super::judgement;
 use super::moments::{Moment, come};
-use super::{judgement, pass, wait_for};
 use crate::serving::{Dice, Home, Serving};
+use crate::waiting::{pass, wait_for};
 use crate::world::text;
 
 /// How long an access token lives: it is renewed every second and a half.
