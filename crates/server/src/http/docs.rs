@@ -11,7 +11,7 @@ use serde_json::Value;
 pub struct DocsPage {
     title: String,
     version: String,
-    description: Vec<String>,
+    description: Vec<Prose>,
     groups: Vec<Group>,
     schemas: Vec<Schema>,
 }
@@ -26,7 +26,7 @@ struct Operation {
     method: String,
     path: String,
     summary: String,
-    description: Vec<String>,
+    description: Vec<Prose>,
     parameters: Vec<Parameter>,
     body: Option<Body>,
     responses: Vec<Answer>,
@@ -37,7 +37,7 @@ struct Parameter {
     place: String,
     required: bool,
     kind: String,
-    what: String,
+    what: Prose,
 }
 
 struct Body {
@@ -48,13 +48,13 @@ struct Body {
 struct Answer {
     status: String,
     body: Option<Body>,
-    what: String,
+    what: Prose,
 }
 
 struct Schema {
     anchor: String,
     name: String,
-    description: Vec<String>,
+    description: Vec<Prose>,
     values: Vec<String>,
     fields: Vec<Field>,
 }
@@ -64,7 +64,24 @@ struct Field {
     required: bool,
     kind: String,
     anchor: Option<String>,
-    what: String,
+    what: Prose,
+}
+
+/// Text of the document, with what stands between backticks there shown as code; the template escapes each piece.
+#[derive(Template)]
+#[template(
+    source = "{% for (is_code, piece) in pieces %}{% if *is_code %}<code>{{ piece }}</code>{% else %}{{ piece }}{% endif %}{% endfor %}",
+    ext = "html"
+)]
+struct Prose {
+    pieces: Vec<(bool, String)>,
+}
+
+impl Prose {
+    fn of(text: &str) -> Self {
+        let pieces = text.split('`').enumerate().map(|(at, piece)| (at % 2 == 1, piece.to_owned()));
+        Self { pieces: pieces.collect() }
+    }
 }
 
 /// Reads the document.
@@ -104,12 +121,12 @@ fn operation(path: &str, method: &str, operation: &Value) -> Operation {
         place: text(&parameter["in"]),
         required: parameter["required"] == true,
         kind: kind(&parameter["schema"]).name,
-        what: text(&parameter["description"]),
+        what: Prose::of(&text(&parameter["description"])),
     };
     let answer = |(status, response): (&str, &Value)| Answer {
         status: status.to_owned(),
         body: content(&response["content"]),
-        what: text(&response["description"]),
+        what: Prose::of(&text(&response["description"])),
     };
     let anchor: String =
         format!("{method}{path}").chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
@@ -141,7 +158,7 @@ fn schema(name: &str, schema: &Value) -> Schema {
             required: is_required,
             kind: body.name,
             anchor: body.anchor,
-            what: text(&field["description"]),
+            what: Prose::of(&text(&field["description"])),
         }
     });
     let values = array(&schema["enum"]).chain(array(&schema["oneOf"]).flat_map(|one| array(&one["enum"])));
@@ -187,8 +204,8 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-fn paragraphs(value: &Value) -> Vec<String> {
-    text(value).split("\n\n").filter(|paragraph| !paragraph.is_empty()).map(str::to_owned).collect()
+fn paragraphs(value: &Value) -> Vec<Prose> {
+    text(value).split("\n\n").filter(|paragraph| !paragraph.is_empty()).map(Prose::of).collect()
 }
 
 fn array(value: &Value) -> impl Iterator<Item = &Value> {

@@ -450,7 +450,7 @@ async fn the_api_describes_itself_and_a_browser_gets_in_by_a_link_once() {
     let page = world.get("/docs").await;
     assert_eq!(page.status, 200);
     let html = page.text();
-    for shown in ["/v1/connections/{id}/token", "TokenAnswer", "Needs the permission"] {
+    for shown in ["/v1/connections/{id}/token", "TokenAnswer", "Needs the permission <code>tokens:read</code>"] {
         assert!(html.contains(shown), "{shown}");
     }
     assert!(
