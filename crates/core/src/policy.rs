@@ -8,9 +8,21 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// A span that is written as a number of seconds.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
-#[serde(try_from = "f64", into = "f64")]
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Deserialize)]
+#[serde(try_from = "f64")]
 pub struct Seconds(f64);
+
+impl Serialize for Seconds {
+    /// A whole number wherever it is one, as the API writes spans.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let span = self.duration();
+        if span.subsec_nanos() == 0 {
+            serializer.serialize_u64(span.as_secs())
+        } else {
+            serializer.serialize_f64(self.0)
+        }
+    }
+}
 
 impl Seconds {
     /// As a `Duration`.
@@ -28,12 +40,6 @@ impl TryFrom<f64> for Seconds {
         } else {
             Err("expected a number of seconds between 0 and 315360000")
         }
-    }
-}
-
-impl From<Seconds> for f64 {
-    fn from(seconds: Seconds) -> f64 {
-        seconds.0
     }
 }
 

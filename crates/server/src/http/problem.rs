@@ -128,7 +128,7 @@ impl Problem {
 
     /// The body is over the limit.
     pub fn too_large(limit: usize) -> Self {
-        let detail = format!("The body is longer than {limit} bytes.");
+        let detail = format!("The body is longer than {limit} bytes. Nothing was done.");
         Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "too_large",

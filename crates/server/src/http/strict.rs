@@ -1,10 +1,13 @@
 //! Requests read strictly: what is unknown or wrong is refused by its name, and no value is ever repeated.
 
+use std::time::Duration;
+
+use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::problem::Problem;
@@ -12,6 +15,12 @@ use crate::service::error::Refusal;
 
 /// The longest body that is read, in bytes. Two tokens of 16 KiB and metadata fit with room to spare.
 pub const BODY_LIMIT: usize = 256 * 1024;
+
+/// How much of a body that is too long is read, and thrown away, so that its sender sees the answer, in bytes.
+const DRAIN_LIMIT: usize = 16 * 1024 * 1024;
+
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A JSON body.
 #[derive(Debug)]
@@ -51,14 +60,37 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalJ
 
 /// The whole body, up to the limit.
 ///
+/// What is over the limit is read on and thrown away, up to a second limit: who is still sending when the connection is
+/// closed may never see the answer.
+///
 /// # Errors
-/// 413 over the limit; 400 when it breaks off.
+/// 413 over the limit; 400 when it breaks off or takes too long.
 pub async fn whole(request: Request) -> Result<Bytes, Problem> {
-    match Limited::new(request.into_body(), BODY_LIMIT).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Problem::too_large(BODY_LIMIT)),
-        Err(_) => Err(Problem::not_json("The body broke off before its end.")),
+    match tokio::time::timeout(BODY_TIMEOUT, collect(request.into_body())).await {
+        Ok(read) => read,
+        Err(_) => Err(Problem::not_json(&format!(
+            "The body did not arrive within {} seconds. Nothing was done.",
+            BODY_TIMEOUT.as_secs()
+        ))),
     }
+}
+
+async fn collect(mut body: Body) -> Result<Bytes, Problem> {
+    let mut kept = Vec::new();
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else {
+            return Err(Problem::not_json("The body broke off before its end. Nothing was done."));
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        length += data.len();
+        if length <= BODY_LIMIT {
+            kept.extend_from_slice(&data);
+        } else if length > DRAIN_LIMIT {
+            break;
+        }
+    }
+    if length > BODY_LIMIT { Err(Problem::too_large(BODY_LIMIT)) } else { Ok(kept.into()) }
 }
 
 /// Reads a JSON document into a type.
@@ -110,6 +142,11 @@ fn refused(path: &str, message: &str) -> Refusal {
     let expected = match message.rsplit_once(", expected ") {
         Some((_, expected)) => format!("expected {expected}"),
         None if met_a_value.iter().any(|start| message.starts_with(start)) => "it has a wrong value".to_owned(),
+        // What the standard library says of a text that should be a number.
+        None if message.contains("digit found") || message.contains("empty string") => {
+            "expected a whole number, not negative".to_owned()
+        }
+        None if message.starts_with("number too") => "expected a smaller number".to_owned(),
         None => message.to_owned(),
     };
     Refusal::invalid(whole, expected)

@@ -57,15 +57,30 @@ async fn wrong_requests_are_named_and_no_value_is_repeated() {
         assert_eq!(reply.status, 422, "{path}: {}", reply.text());
         assert!(reply.json()["field"].is_string() && !reply.text().contains("s3cret"), "{}", reply.text());
     }
+    for (number, expected) in [
+        ("s3cret", "a whole number, not negative"),
+        ("-1", "a whole number, not negative"),
+        ("1.5", "a whole number, not negative"),
+        ("", "a whole number, not negative"),
+        ("99999999999999999999999", "a smaller number"),
+    ] {
+        let reply = world.get(&format!("/v1/connections?limit={number}")).await;
+        let detail = format!("The field `limit` is not accepted: expected {expected}.");
+        assert_eq!((reply.status, reply.json()["detail"].as_str()), (422, Some(detail.as_str())), "{number}");
+    }
     world.stop().await;
 }
 
 #[tokio::test]
 async fn what_is_too_large_or_not_there_is_a_problem_too() {
     let world = World::new().await;
-    let body = format!("{{\"x\": \"{}\"}}", "y".repeat(300 * 1024));
-    let large = world.api.send(Method::POST, "/v1/connections", Some("application/json"), body.into()).await.unwrap();
-    assert_eq!((large.status, large.json()["code"].as_str()), (413, Some("too_large")));
+    // The larger one is more than the buffers of a connection hold: it is read on, so that its sender sees the answer.
+    for length in [300 * 1024, 12 * 1024 * 1024] {
+        let body = format!("{{\"x\": \"{}\"}}", "y".repeat(length));
+        let large =
+            world.api.send(Method::POST, "/v1/connections", Some("application/json"), body.into()).await.unwrap();
+        assert_eq!((large.status, large.json()["code"].as_str()), (413, Some("too_large")));
+    }
     let long = world.get(&format!("/v1/connections?q={}", "y".repeat(9000))).await;
     assert_eq!((long.status, long.json()["code"].as_str()), (414, Some("too_large")));
     let headers = world.api.clone().header("x-much", &"y".repeat(33 * 1024)).get("/healthz").await.unwrap();

@@ -120,7 +120,7 @@ pub struct Stats {
     /// Each integration that the key sees.
     pub integrations: Vec<IntegrationStats>,
     /// How late the oldest due refresh is, in seconds.
-    pub refresh_lag: f64,
+    pub refresh_lag: u64,
     /// Refreshes under way.
     pub in_flight: u64,
 }

@@ -1,6 +1,6 @@
 //! The browser flow: the page, on to the provider, and back.
 
-use axum::extract::{RawForm, RawQuery, State};
+use axum::extract::{RawQuery, Request, State};
 use axum::response::{IntoResponse, Response};
 use evergrant_core::id::IntegrationName;
 use evergrant_core::secret::OneTime;
@@ -13,7 +13,7 @@ use crate::http::cookies;
 use crate::http::openapi::tag;
 use crate::http::pages;
 use crate::http::shell::Shell;
-use crate::http::strict::InPath;
+use crate::http::strict::{InPath, whole};
 use crate::service::connect::{Begun, Ended, STATE_LIFE};
 
 /// The page of a link
@@ -39,9 +39,13 @@ pub async fn proceed(
     State(shell): State<Shell>,
     InPath(token): InPath<String>,
     headers: HeaderMap,
-    RawForm(form): RawForm,
+    request: Request,
 ) -> Response {
     let token = OneTime::new(token);
+    let form = match whole(request).await {
+        Ok(form) => form,
+        Err(problem) => return problem.into_response(),
+    };
     let field = |name: &str| {
         form_urlencoded::parse(&form).find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
     };

@@ -350,7 +350,7 @@ pub fn stats(figures: Figures) -> Stats {
     Stats {
         at: figures.at,
         integrations: figures.integrations.into_iter().map(one).collect(),
-        refresh_lag: figures.refresh_lag.as_secs_f64(),
+        refresh_lag: figures.refresh_lag.as_secs(),
         in_flight: figures.in_flight,
     }
 }
