@@ -94,7 +94,7 @@ async fn integrations_are_added_shown_edited_and_removed() {
     // What is not named stays; null takes a number back.
     let policy =
         |arguments: &[&str]| desk.ask(&[&["integrations", "edit", "acme"], arguments].concat()).1["policy"].clone();
-    assert_eq!(policy(&["--policy", "min_ttl=7"]), json!({ "margin": 30, "min_ttl": 7.0 }));
+    assert_eq!(policy(&["--policy", "min_ttl=7"]), json!({ "margin": 30, "min_ttl": 7 }));
     assert_eq!(policy(&["--policy", "min_ttl=null"]), json!({ "margin": 30 }));
     let (_, shown) = desk.ask(&["integrations", "show", "acme"]);
     assert_eq!((&shown["scopes"], &shown["status"]), (&edited["scopes"], &edited["status"]));
