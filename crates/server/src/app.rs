@@ -214,6 +214,7 @@ impl App {
             tasks: tasks.clone(),
             stop: stop.clone(),
             base: config.policy(),
+            public_url: config.public_url(),
         });
         let link_key = store.derived_key("links").map_err(|error| other(&error))?;
         let access = Access::new(store.clone(), around.clock.clone(), around.entropy.clone());

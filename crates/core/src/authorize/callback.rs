@@ -91,24 +91,27 @@ impl Callback {
     }
 }
 
-/// Reads a callback's query, or its body where it came as a form post.
+/// Reads a callback's query, or its body where it came as a form post. `code_param` names the code where the provider calls
+/// it otherwise; empty means `code`.
 ///
 /// # Errors
 /// [`BadCallback`].
-pub fn parse_callback(query: &str) -> Result<Callback, BadCallback> {
+pub fn parse_callback(query: &str, code_param: &str) -> Result<Callback, BadCallback> {
+    let code_param = if code_param.is_empty() { "code" } else { code_param };
     if query.len() > LONGEST_QUERY {
         return Err(BadCallback::TooLong);
     }
     let mut params = BTreeMap::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        let twice = ONCE.iter().find(|once| **once == name && params.contains_key(name.as_ref()));
+        let once = |once: &&&str| **once == name || (name == code_param && **once == "code");
+        let twice = ONCE.iter().find(once).filter(|_| params.contains_key(name.as_ref()));
         if let Some(name) = twice {
             return Err(BadCallback::Twice(name));
         }
         params.entry(name.into_owned()).or_insert_with(|| value.into_owned());
     }
     let mut take = |name: &str| params.remove(name).filter(|value: &String| !value.is_empty());
-    let (code, error) = (take("code"), take("error"));
+    let (code, error) = (take(code_param), take("error"));
     let state = take("state").map(OneTime::new);
     let iss = take("iss");
     let answer = match (code, error) {

@@ -91,6 +91,7 @@ pub fn is_reserved(provider: &Provider, name: &str) -> bool {
         || name.ends_with("scope")
         || name.ends_with("scopes")
         || (!provider.scope_param.is_empty() && name == provider.scope_param.to_ascii_lowercase())
+        || provider.param_names.values().any(|theirs| name == theirs.to_ascii_lowercase())
 }
 
 /// Whether each scope is among those that the integration may ask for.
@@ -124,7 +125,10 @@ pub fn authorization_url(request: &AuthorizationRequest<'_>) -> Result<Url, Cann
         params.insert(name.clone(), value.clone());
     }
     for (name, value) in own_params(request) {
-        params.insert(name.to_owned(), value);
+        match provider.param_names.get(name).map_or(name, String::as_str) {
+            "" => {}
+            name => drop(params.insert(name.to_owned(), value)),
+        }
     }
     url.query_pairs_mut().clear().extend_pairs(&params);
     url.set_fragment(None);

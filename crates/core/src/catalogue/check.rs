@@ -2,6 +2,7 @@
 
 use url::Url;
 
+use super::variables;
 use crate::account;
 use crate::outcome::Class;
 use crate::provider::{CredentialKind, Provider, Renewal, RevokeWith, Rule};
@@ -60,11 +61,13 @@ pub(super) fn check_file(entry: &Provider) -> Checked {
 
 /// Any entry that is to be used.
 pub(super) fn check(entry: &Provider, private_networks: bool) -> Checked {
-    endpoints(entry, private_networks)?;
+    variables::check(entry)?;
+    endpoints(&entry.with_examples(), private_networks)?;
     kind(entry)?;
     pointers(entry)?;
     texts(entry)?;
     params(entry)?;
+    param_names(entry)?;
     for (at, rule) in entry.rules.iter().enumerate() {
         self::rule(rule).map_err(|fault| Fault { field: format!("rules[{at}]{}", fault.field), ..fault })?;
     }
@@ -184,6 +187,8 @@ fn texts(entry: &Provider) -> Checked {
         ("token_type", &entry.token_type),
         ("renewal_param", &entry.renewal_param),
         ("offline_hint", &entry.offline_hint),
+        ("userinfo_scheme", &entry.userinfo_scheme),
+        ("callback_code_param", &entry.callback_code_param),
     ] {
         if text.len() > 300 || text.chars().any(char::is_control) {
             return Err(Fault::new(field, "expected at most 300 bytes of text without control characters"));
@@ -209,6 +214,36 @@ fn params(entry: &Provider) -> Checked {
             return Err(Fault::new(
                 format!("{field}.{name}"),
                 "expected a name of letters, digits, '_', '-' or '.', and ASCII text",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What the standard calls parameters that some providers call otherwise.
+const RENAMED: [&str; 8] = [
+    "client_id",
+    "client_secret",
+    "code",
+    "code_verifier",
+    "grant_type",
+    "redirect_uri",
+    "refresh_token",
+    "response_type",
+];
+
+fn param_names(entry: &Provider) -> Checked {
+    for (standard, theirs) in &entry.param_names {
+        if !RENAMED.contains(&standard.as_str()) {
+            return Err(Fault::new(
+                format!("param_names.{standard}"),
+                format!("expected one of `{}`", RENAMED.join("`, `")),
+            ));
+        }
+        if !theirs.is_empty() && !is_word(theirs) {
+            return Err(Fault::new(
+                format!("param_names.{standard}"),
+                "expected the provider's name of letters, digits, '_', '-' or '.', or nothing to leave it out",
             ));
         }
     }

@@ -7,6 +7,7 @@ use std::fmt;
 use super::Catalogue;
 use super::check::host_of;
 use super::domain::registrable;
+use super::variables;
 use crate::id::ProviderId;
 use crate::provider::{CredentialKind, Provider, RefreshLifetimeKind, ReplayKind, Rule};
 
@@ -92,9 +93,12 @@ pub fn lint(catalogue: &Catalogue) -> Vec<Finding> {
 type Problems = Vec<(String, Problem)>;
 
 fn entry_problems(entry: &Provider) -> Problems {
-    let mut problems = endpoint_problems(entry);
+    let mut problems = endpoint_problems(&entry.with_examples());
     let mut found = |field: &str, problem| problems.push((field.to_owned(), problem));
-    if entry.sources.is_empty() {
+    for name in variables::unused(entry) {
+        found(&format!("variables.{name}"), Problem::NoEffect("because it stands in no address and no parameter"));
+    }
+    if entry.sources.is_empty() && entry.agreeing_sources < 2 {
         found("sources", Problem::NoEvidence);
     }
     if has_twice(&entry.sources) {

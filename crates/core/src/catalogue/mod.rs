@@ -11,6 +11,7 @@ mod inherit;
 mod lint;
 mod names;
 mod read;
+mod variables;
 
 pub use check::Fault;
 pub use error::{EntryError, EntryErrors, Wrong};

@@ -15,6 +15,8 @@ pub struct Client<'a> {
     pub id: &'a str,
     /// The secret; none for public clients, whatever the catalogue says of confidential ones.
     pub secret: Option<&'a ClientSecret>,
+    /// The redirect URI that is registered for it (RFC 6749 §3.1.2).
+    pub redirect_uri: &'a str,
 }
 
 impl Client<'_> {
@@ -27,6 +29,11 @@ impl Client<'_> {
             (ClientAuth::Body, Some(secret)) => {
                 draft.param("client_id", self.id);
                 draft.param("client_secret", secret.expose());
+            }
+            (ClientAuth::SecretAsUsername, Some(secret)) => {
+                let user = Zeroizing::new(format!("{}:", secret.expose()));
+                let user = Zeroizing::new(STANDARD.encode(user.as_bytes()));
+                draft.secret_header("authorization", &["Basic ", &user]);
             }
             (ClientAuth::None, _) | (_, None) => draft.param("client_id", self.id),
         }

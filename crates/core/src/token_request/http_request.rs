@@ -1,5 +1,6 @@
 //! One HTTP request with secrets in it: wiped when dropped, mute when shown.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use url::Url;
@@ -61,14 +62,15 @@ impl fmt::Debug for HttpRequest {
 }
 
 /// A request in the making.
-pub(super) struct Draft {
+pub(super) struct Draft<'a> {
     method: Method,
+    names: Option<&'a BTreeMap<String, String>>,
     url: String,
     params: Vec<(String, Zeroizing<String>)>,
     headers: Vec<(String, Zeroizing<String>)>,
 }
 
-impl Draft {
+impl<'a> Draft<'a> {
     pub(super) fn post(url: &str) -> Self {
         Draft::new(Method::Post, url)
     }
@@ -78,14 +80,28 @@ impl Draft {
     }
 
     fn new(method: Method, url: &str) -> Self {
-        let mut draft = Draft { method, url: url.to_owned(), params: Vec::new(), headers: Vec::new() };
+        let mut draft = Draft { method, names: None, url: url.to_owned(), params: Vec::new(), headers: Vec::new() };
         draft.header("accept", "application/json");
         draft.header("user-agent", USER_AGENT);
         draft
     }
 
-    /// Sets a parameter; one of the same name is replaced.
+    /// What the provider calls parameters of the standard; an empty name leaves one out.
+    pub(super) fn names(mut self, names: &'a BTreeMap<String, String>) -> Self {
+        self.names = Some(names);
+        self
+    }
+
+    /// Sets a parameter of the standard, under the provider's name for it; one of the same name is replaced.
     pub(super) fn param(&mut self, name: &str, value: &str) {
+        match self.names.and_then(|names| names.get(name)).map_or(name, String::as_str) {
+            "" => {}
+            name => self.own_param(name, value),
+        }
+    }
+
+    /// Sets a parameter of the provider's own; one of the same name is replaced.
+    pub(super) fn own_param(&mut self, name: &str, value: &str) {
         set(&mut self.params, name.to_owned(), value);
     }
 
@@ -124,7 +140,7 @@ impl Draft {
     }
 
     fn json(&self) -> Zeroizing<Vec<u8>> {
-        let object: std::collections::BTreeMap<&str, &str> =
+        let object: BTreeMap<&str, &str> =
             self.params.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         // A map of texts always becomes JSON.
         Zeroizing::new(serde_json::to_vec(&object).unwrap_or_default())

@@ -21,7 +21,10 @@ pub const USER_AGENT: &str = concat!("evergrant/", env!("CARGO_PKG_VERSION"));
 
 /// A refresh (RFC 6749 §6).
 pub fn refresh(provider: &Provider, client: &Client<'_>, refresh_token: &RefreshToken) -> HttpRequest {
-    let standard = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())];
+    let mut standard = vec![("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())];
+    if provider.redirect_uri_on_refresh {
+        standard.push(("redirect_uri", client.redirect_uri));
+    }
     token_call(provider, client, provider.refresh_endpoint(), &standard, &provider.refresh_params)
 }
 
@@ -51,11 +54,10 @@ pub fn exchange_code(
     provider: &Provider,
     client: &Client<'_>,
     code: &AuthorizationCode,
-    redirect_uri: &str,
     verifier: Option<&CodeVerifier>,
 ) -> HttpRequest {
     let mut standard =
-        vec![("grant_type", "authorization_code"), ("code", code.expose()), ("redirect_uri", redirect_uri)];
+        vec![("grant_type", "authorization_code"), ("code", code.expose()), ("redirect_uri", client.redirect_uri)];
     if let Some(verifier) = verifier {
         standard.push(("code_verifier", verifier.expose()));
     }
@@ -73,7 +75,7 @@ pub fn revoke(
     if provider.revoke_url.is_empty() {
         return None;
     }
-    let mut draft = Draft::post(&provider.revoke_url);
+    let mut draft = Draft::post(&provider.revoke_url).names(&provider.param_names);
     match provider.revoke_with {
         RevokeWith::Token => {
             // The refresh token first: revoking it ends the access tokens made from it too (RFC 7009 §2.1).
@@ -89,7 +91,7 @@ pub fn revoke(
                 draft.header(name, value);
             }
         }
-        RevokeWith::AccessToken => draft.param("access_token", access_token?.expose()),
+        RevokeWith::AccessToken => draft.own_param("access_token", access_token?.expose()),
         RevokeWith::Bearer => draft.secret_header("authorization", &["Bearer ", access_token?.expose()]),
     }
     // RFC 7009 §2.1 wants a form; who wants JSON at the token endpoint wants it here too (Notion).
@@ -105,7 +107,8 @@ pub fn userinfo(provider: &Provider, client_id: &str, access_token: &AccessToken
     }
     let in_path: String = form_urlencoded::byte_serialize(access_token.expose().as_bytes()).collect();
     let mut draft = Draft::get(&provider.userinfo_url.replace("{access_token}", &in_path));
-    draft.secret_header("authorization", &["Bearer ", access_token.expose()]);
+    let scheme = if provider.userinfo_scheme.is_empty() { "Bearer" } else { &provider.userinfo_scheme };
+    draft.secret_header("authorization", &[scheme, " ", access_token.expose()]);
     for (name, value) in &provider.userinfo_headers {
         draft.header(name, &value.replace("{client_id}", client_id));
     }
@@ -119,13 +122,14 @@ fn token_call(
     standard: &[(&str, &str)],
     further: &BTreeMap<String, String>,
 ) -> HttpRequest {
-    let mut draft = Draft::post(endpoint);
+    let draft = if provider.token_format == TokenFormat::Get { Draft::get(endpoint) } else { Draft::post(endpoint) };
+    let mut draft = draft.names(&provider.param_names);
     for (name, value) in standard {
         draft.param(name, value);
     }
     client.authenticate(provider.client_auth, &mut draft);
     for (name, value) in further {
-        draft.param(name, value);
+        draft.own_param(name, value);
     }
     for (name, value) in &provider.token_headers {
         draft.header(name, value);

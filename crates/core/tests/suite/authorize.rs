@@ -116,7 +116,7 @@ fn scopes_stay_below_the_ceiling() {
 
 #[test]
 fn a_callback_is_read_once_and_whole() {
-    let good = parse_callback("code=ab%2Fc&state=s-1&iss=https%3A%2F%2Facme.example&realmId=9").unwrap();
+    let good = parse_callback("code=ab%2Fc&state=s-1&iss=https%3A%2F%2Facme.example&realmId=9", "").unwrap();
     let CallbackAnswer::Code(code) = &good.answer else { panic!("a code came") };
     assert_eq!(code.expose(), "ab/c");
     assert_eq!(good.state.as_ref().map(OneTime::expose), Some("s-1"));
@@ -146,13 +146,13 @@ fn a_callback_that_can_be_read_two_ways_is_refused() {
         ("code=a%0d%0ab", BadCallback::BadCode),
         ("code=%C3%A9", BadCallback::BadCode),
     ] {
-        assert_eq!(parse_callback(query).map(drop), Err(expected), "{query}");
+        assert_eq!(parse_callback(query, "").map(drop), Err(expected), "{query}");
     }
     for nothing in ["state=s", "code=&state=s", ""] {
-        assert_eq!(parse_callback(nothing).unwrap().answer, CallbackAnswer::Nothing, "{nothing}");
+        assert_eq!(parse_callback(nothing, "").unwrap().answer, CallbackAnswer::Nothing, "{nothing}");
     }
-    assert_eq!(parse_callback(&format!("code={}", "a".repeat(17_000))).map(drop), Err(BadCallback::TooLong));
-    assert_eq!(parse_callback(&format!("code={}", "a".repeat(9_000))).map(drop), Err(BadCallback::BadCode));
+    assert_eq!(parse_callback(&format!("code={}", "a".repeat(17_000)), "").map(drop), Err(BadCallback::TooLong));
+    assert_eq!(parse_callback(&format!("code={}", "a".repeat(9_000)), "").map(drop), Err(BadCallback::BadCode));
 }
 
 #[test]
@@ -167,10 +167,10 @@ fn an_error_is_told_by_what_it_means_for_the_person() {
         ("invalid_scope", ErrorKind::Refused),
         ("whatever", ErrorKind::Refused),
     ] {
-        let read = parse_callback(&format!("error={error}&state=s&error_description=%3Cscript%3E")).unwrap();
+        let read = parse_callback(&format!("error={error}&state=s&error_description=%3Cscript%3E"), "").unwrap();
         assert_eq!(read.answer, CallbackAnswer::Error { kind: expected, code: error.to_owned() }, "{error}");
     }
-    let odd = parse_callback("error=%3Cscript%3E&state=s").unwrap();
+    let odd = parse_callback("error=%3Cscript%3E&state=s", "").unwrap();
     assert_eq!(odd.answer, CallbackAnswer::Error { kind: ErrorKind::Refused, code: String::new() });
 }
 

@@ -7,3 +7,4 @@ mod lifecycle;
 mod schedule;
 mod scrub;
 mod token_request;
+mod variables;

@@ -6,6 +6,8 @@ use evergrant_core::provider::{ClientAuth, Provider, Renewal, RevokeWith, TokenF
 use evergrant_core::secret::{AccessToken, AuthorizationCode, ClientSecret, CodeVerifier, RefreshToken};
 use evergrant_core::token_request::{self, Client, HttpRequest, Method};
 
+const REDIRECT_URI: &str = "https://h/cb?x=1";
+
 fn provider() -> Provider {
     Provider {
         token_url: "https://acme.example/token".to_owned(),
@@ -21,7 +23,7 @@ fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 
 fn refresh(provider: &Provider, secret: Option<&str>) -> HttpRequest {
     let secret = secret.map(ClientSecret::new);
-    let client = Client { id: "id 1", secret: secret.as_ref() };
+    let client = Client { id: "id 1", secret: secret.as_ref(), redirect_uri: REDIRECT_URI };
     token_request::refresh(provider, &client, &RefreshToken::new("rt/+&1"))
 }
 
@@ -107,15 +109,15 @@ fn further_parameters_and_headers_replace_standard_ones() {
 
 #[test]
 fn a_code_is_exchanged_with_its_verifier_and_redirect_uri() {
-    let client = Client { id: "id", secret: None };
+    let client = Client { id: "id", secret: None, redirect_uri: REDIRECT_URI };
     let (code, verifier) = (AuthorizationCode::new("c/1"), CodeVerifier::new("v~1"));
     let provider = Provider { token_params: map(&[("action", "requesttoken")]), ..provider() };
-    let request = token_request::exchange_code(&provider, &client, &code, "https://h/cb?x=1", Some(&verifier));
+    let request = token_request::exchange_code(&provider, &client, &code, Some(&verifier));
     assert_eq!(
         text(&request),
         "grant_type=authorization_code&code=c%2F1&redirect_uri=https%3A%2F%2Fh%2Fcb%3Fx%3D1&code_verifier=v%7E1&client_id=id&action=requesttoken"
     );
-    let without = token_request::exchange_code(&provider, &client, &code, "https://h/cb", None);
+    let without = token_request::exchange_code(&provider, &client, &code, None);
     assert!(!text(&without).contains("code_verifier"));
 }
 
@@ -128,7 +130,7 @@ fn a_live_access_token_renews_itself_where_nothing_else_does() {
         ..provider()
     };
     let secret = ClientSecret::new("s");
-    let client = Client { id: "id", secret: Some(&secret) };
+    let client = Client { id: "id", secret: Some(&secret), redirect_uri: REDIRECT_URI };
     let (rt, at) = (RefreshToken::new("rt"), AccessToken::new("at"));
     let request = token_request::renewal_of(&provider, &client, Some(&rt), Some(&at)).expect("a request");
     assert_eq!(text(&request), "fb_exchange_token=at&client_id=id&client_secret=s&grant_type=fb_exchange_token");
@@ -142,7 +144,7 @@ fn a_live_access_token_renews_itself_where_nothing_else_does() {
 #[test]
 fn a_revocation_sends_the_refresh_token_first() {
     let secret = ClientSecret::new("s");
-    let client = Client { id: "id", secret: Some(&secret) };
+    let client = Client { id: "id", secret: Some(&secret), redirect_uri: REDIRECT_URI };
     let (rt, at) = (RefreshToken::new("rt"), AccessToken::new("at"));
     let revoke = |provider: &Provider, rt, at| token_request::revoke(provider, &client, rt, at);
     let request = revoke(&provider(), Some(&rt), Some(&at)).expect("a request");
@@ -182,4 +184,38 @@ fn a_request_does_not_show_what_it_carries() {
     let in_path = Provider { userinfo_url: "https://acme.example/tokens/{access_token}".to_owned(), ..provider() };
     let request = token_request::userinfo(&in_path, "id", &AccessToken::new("at-secret")).expect("a request");
     assert!(!format!("{request:?}").contains("at-secret"));
+}
+
+#[test]
+fn a_provider_with_words_of_its_own_is_spoken_to_in_them() {
+    let names = map(&[("client_id", "client_key"), ("code", "auth_code"), ("grant_type", "")]);
+    let entry = Provider {
+        param_names: names,
+        token_params: map(&[("client_id", "its own")]),
+        redirect_uri_on_refresh: true,
+        ..provider()
+    };
+    let client_secret = ClientSecret::new("s");
+    let client = Client { id: "id", secret: Some(&client_secret), redirect_uri: "https://h/cb" };
+    let exchange = token_request::exchange_code(&entry, &client, &AuthorizationCode::new("c"), None);
+    assert_eq!(
+        text(&exchange),
+        "auth_code=c&redirect_uri=https%3A%2F%2Fh%2Fcb&client_key=id&client_secret=s&client_id=its+own"
+    );
+    let refresh = token_request::refresh(&entry, &client, &RefreshToken::new("r"));
+    assert_eq!(text(&refresh), "refresh_token=r&redirect_uri=https%3A%2F%2Fh%2Fcb&client_key=id&client_secret=s");
+    let by_get = Provider { token_format: TokenFormat::Get, ..provider() };
+    let refresh = token_request::refresh(&by_get, &client, &RefreshToken::new("r"));
+    assert_eq!((refresh.method, refresh.body()), (Method::Get, [].as_slice()));
+    assert_eq!(
+        refresh.url.as_str(),
+        "https://acme.example/token?grant_type=refresh_token&refresh_token=r&client_id=id&client_secret=s"
+    );
+    let key = Provider { client_auth: ClientAuth::SecretAsUsername, ..provider() };
+    let refresh = token_request::refresh(&key, &client, &RefreshToken::new("r"));
+    assert_eq!(refresh.header("authorization"), Some("Basic czo="));
+    assert_eq!(text(&refresh), "grant_type=refresh_token&refresh_token=r");
+    let scheme = Provider { userinfo_scheme: "OAuth".to_owned(), ..provider() };
+    let question = token_request::userinfo(&scheme, "id", &AccessToken::new("a")).unwrap();
+    assert_eq!(question.header("authorization"), Some("OAuth a"));
 }

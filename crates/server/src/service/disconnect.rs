@@ -164,7 +164,8 @@ impl Service {
         let now = self.now();
         let mut refused = Revocation::Unsupported;
         for secret in secrets(integration, now) {
-            let client = Client { id: &integration.client_id, secret };
+            let redirect_uri = self.callback_url(&integration.name);
+            let client = Client { id: &integration.client_id, secret, redirect_uri: &redirect_uri };
             let request =
                 revoke(&integration.provider, &client, grant.refresh_token.as_ref(), grant.access_token.as_ref());
             let Some(request) = request else { return Revocation::Unsupported };

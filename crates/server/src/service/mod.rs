@@ -119,7 +119,7 @@ impl Parts {
 
     /// The redirect URI of an integration: one for each, so that no provider's code can be played at another's endpoint.
     pub fn callback_url(&self, name: &IntegrationName) -> String {
-        format!("{}/oauth/callback/{name}", self.public_url)
+        callback_url(&self.public_url, name)
     }
 
     /// An integration that a caller may see; else it does not exist for him.
@@ -156,4 +156,10 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         beneath = cause.source();
     }
     text
+}
+
+/// Where an integration's provider sends browsers back: one address for each, so that no provider's code can be played at
+/// another's endpoint.
+fn callback_url(public_url: &str, name: &IntegrationName) -> String {
+    format!("{public_url}/oauth/callback/{name}")
 }

@@ -63,13 +63,14 @@ impl Service {
     /// # Errors
     /// [`Stopped`] where nothing is known of the one who began.
     pub async fn callback(&self, integration: &str, query: &str, browser: Option<OneTime>) -> Result<Ended, Stopped> {
-        let callback = parse_callback(query).map_err(|_| Failure::StateGone)?;
         let name: IntegrationName = integration.parse().map_err(|_| Failure::StateGone)?;
+        let integration = self.store.integration(&name).ok_or(Failure::StateGone)?;
+        let code_param = integration.provider.callback_code_param.as_str();
+        let callback = parse_callback(query, code_param).map_err(|_| Failure::StateGone)?;
         let (Some(state), Some(browser)) = (callback.state.clone(), browser) else {
             return Err(Failure::StateGone.into());
         };
         let taken = self.take(&state, &browser, &name).await?;
-        let integration = self.store.integration(&name).ok_or(Failure::StateGone)?;
         match taken {
             TakenState::Foreign | TakenState::Unknown => Err(Failure::StateGone.into()),
             TakenState::Before { session, result } => {

@@ -133,9 +133,9 @@ impl Service {
     ) -> Result<Answered, Refusal> {
         let redirect_uri = self.callback_url(&integration.name);
         let (code, verifier) = (&exchange.code, &exchange.verifier);
-        let client = Client { id: &integration.client_id, secret };
+        let client = Client { id: &integration.client_id, secret, redirect_uri: &redirect_uri };
         let announced = (integration.provider.pkce == Pkce::S256).then_some(verifier);
-        let request = exchange_code(&integration.provider, &client, code, &redirect_uri, announced);
+        let request = exchange_code(&integration.provider, &client, code, announced);
         let policy = integration.policy(&self.base);
         let line = match self.reach(&request, &policy).await {
             Ok(line) => line,

@@ -130,6 +130,7 @@ pub(crate) struct Inner {
     stop: CancellationToken,
     nudge: Notify,
     storage_back_at: Mutex<Timestamp>,
+    public_url: String,
 }
 
 /// How long nothing is begun after the storage has failed.
@@ -165,6 +166,8 @@ pub struct Wiring {
     pub stop: CancellationToken,
     /// The numbers in force where no provider and no integration changes them.
     pub base: Policy,
+    /// This service's address, as browsers see it.
+    pub public_url: String,
 }
 
 impl std::fmt::Debug for Refresher {
@@ -176,7 +179,7 @@ impl std::fmt::Debug for Refresher {
 impl Refresher {
     /// Puts it together.
     pub fn new(wiring: Wiring) -> Self {
-        let Wiring { store, transport, clock, entropy, metrics, tasks, stop, base } = wiring;
+        let Wiring { store, transport, clock, entropy, metrics, tasks, stop, base, public_url } = wiring;
         let (gates, flights, nudge) = (Gates::default(), Mutex::default(), Notify::new());
         let storage_back_at = Mutex::new(Timestamp::from_millis(0));
         Refresher(Arc::new(Inner {
@@ -192,6 +195,7 @@ impl Refresher {
             stop,
             nudge,
             storage_back_at,
+            public_url,
         }))
     }
 

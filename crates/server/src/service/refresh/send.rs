@@ -206,7 +206,8 @@ impl Flight<'_> {
 
     fn request(&self, grant: &Grant, secret: Option<&ClientSecret>) -> Option<HttpRequest> {
         let provider = &self.integration.provider;
-        let client = Client { id: &self.integration.client_id, secret };
+        let redirect_uri = crate::service::callback_url(&self.inner.public_url, &self.integration.name);
+        let client = Client { id: &self.integration.client_id, secret, redirect_uri: &redirect_uri };
         match provider.renewal {
             Renewal::RefreshToken => {
                 grant.refresh_token.as_ref().map(|token| token_request::refresh(provider, &client, token))

@@ -1,0 +1,105 @@
+//! What the variables of an entry must be: they stand in addresses that secrets are sent to.
+
+use super::check::{Fault, host_of};
+use super::domain::registrable;
+use crate::provider::{Provider, Variable, names_in};
+
+/// Names in braces that are not variables: the service fills them in.
+const OURS: [&str; 2] = ["access_token", "client_id"];
+/// Two values that no list of a catalogue has, to see what a value changes.
+const TRIED: [&str; 2] = ["evergrant-one", "evergrant-two"];
+
+pub(super) fn check(entry: &Provider) -> Result<(), Fault> {
+    for (name, variable) in &entry.variables {
+        shape(name, variable)?;
+        if !variable.may_come_from_anywhere() || variable.is_enumeration() {
+            continue;
+        }
+        if let Some(field) = decides_domain(entry, name) {
+            return Err(Fault::new(
+                format!("variables.{name}.host"),
+                format!(
+                    "expected true, because its value decides at whose domain `{field}` is; or a pattern that lists all values"
+                ),
+            ));
+        }
+    }
+    let named = texts(entry).into_iter().find_map(|(field, text)| {
+        let unknown = |name: &&str| !OURS.contains(name) && !entry.variables.contains_key(*name);
+        names_in(text).find(unknown).map(|name| (field, name))
+    });
+    match named {
+        Some((field, name)) if is_name(name) => {
+            Err(Fault::new(field, format!("expected `{name}` to be described in `variables.{name}`")))
+        }
+        Some((field, _)) => Err(Fault::new(field, "expected braces only around the name of a variable")),
+        None => Ok(()),
+    }
+}
+
+/// The variables that stand nowhere.
+pub(super) fn unused(entry: &Provider) -> impl Iterator<Item = &str> {
+    let stands = |name: &str| texts(entry).iter().any(|(_, text)| names_in(text).any(|found| found == name));
+    entry.variables.keys().map(String::as_str).filter(move |name| !stands(name))
+}
+
+fn shape(name: &str, variable: &Variable) -> Result<(), Fault> {
+    let field = |of: &str| format!("variables.{name}{of}");
+    if !is_name(name) || OURS.contains(&name) {
+        return Err(Fault::new(field(""), "expected a name of lower-case letters, digits and '_', not one of our own"));
+    }
+    if variable.pattern.is_empty() || !variable.is_readable() {
+        return Err(Fault::new(field(".pattern"), "expected a regular expression that the whole value fits"));
+    }
+    if variable.title.is_empty() {
+        return Err(Fault::new(field(".title"), "expected what to ask for, in a person's words"));
+    }
+    if !variable.accepts(&variable.example) {
+        return Err(Fault::new(field(".example"), "expected a value that fits the pattern"));
+    }
+    match &variable.default {
+        Some(value) if !variable.accepts(value) => {
+            Err(Fault::new(field(".default"), "expected a value that fits the pattern"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The first endpoint whose registrable domain another value would change.
+fn decides_domain(entry: &Provider, name: &str) -> Option<&'static str> {
+    let domains = TRIED.map(|value| {
+        let tried = entry.with_values(&[(name, value.to_owned())].into()).with_examples();
+        endpoints(&tried).map(|(field, url)| (field, host_of(url).map(|host| registrable(&host))))
+    });
+    let [one, two] = &domains;
+    one.iter().zip(two).find(|(one, two)| one.1 != two.1).map(|(one, _)| one.0)
+}
+
+/// Where secrets go, and where people are sent.
+fn endpoints(entry: &Provider) -> [(&'static str, &str); 6] {
+    [
+        ("authorize_url", &entry.authorize_url),
+        ("token_url", &entry.token_url),
+        ("refresh_url", &entry.refresh_url),
+        ("revoke_url", &entry.revoke_url),
+        ("userinfo_url", &entry.userinfo_url),
+        ("issuer", &entry.issuer),
+    ]
+}
+
+fn texts(entry: &Provider) -> Vec<(String, &str)> {
+    let params = [
+        ("authorize_params", &entry.authorize_params),
+        ("token_params", &entry.token_params),
+        ("refresh_params", &entry.refresh_params),
+    ];
+    let params = params
+        .into_iter()
+        .flat_map(|(field, map)| map.iter().map(move |(name, value)| (format!("{field}.{name}"), value.as_str())));
+    endpoints(entry).into_iter().map(|(field, text)| (field.to_owned(), text)).chain(params).collect()
+}
+
+fn is_name(text: &str) -> bool {
+    let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    (1..=40).contains(&text.len()) && text.bytes().all(word)
+}
