@@ -55,7 +55,6 @@ pub(super) fn check_file(entry: &Provider) -> Checked {
     if needs_endpoints && entry.authorize_url.is_empty() {
         return Err(Fault::new("authorize_url", "expected the authorization endpoint"));
     }
-    // Plain http is left to the lint, which finds it everywhere.
     check(entry, false)
 }
 

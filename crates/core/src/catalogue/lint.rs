@@ -33,9 +33,6 @@ pub enum Problem {
         /// Where secrets go.
         to: String,
     },
-    /// Plain http.
-    #[error("secrets travel in the clear: use https")]
-    PlainHttp,
     /// Nothing says where the facts come from.
     #[error("nothing says where this comes from: add the addresses of the evidence")]
     NoEvidence,
@@ -132,9 +129,6 @@ fn endpoint_problems(entry: &Provider) -> Problems {
     ];
     let home = host_of(&entry.authorize_url).map(|host| registrable(&host));
     for (field, url) in secret_bearing {
-        if url.starts_with("http://") {
-            problems.push((field.to_owned(), Problem::PlainHttp));
-        }
         let domain = host_of(url).map(|host| registrable(&host));
         if let (Some(from), Some(to)) = (&home, domain)
             && *from != to
@@ -142,9 +136,6 @@ fn endpoint_problems(entry: &Provider) -> Problems {
         {
             problems.push((field.to_owned(), Problem::OtherDomain { from: from.clone(), to }));
         }
-    }
-    if entry.authorize_url.starts_with("http://") {
-        problems.push(("authorize_url".to_owned(), Problem::PlainHttp));
     }
     problems
 }

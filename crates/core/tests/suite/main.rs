@@ -1,10 +1,12 @@
 //! The pure core's tests: tables at ±1 s around each bound, and properties where input is wild.
 
 mod authorize;
+mod catalogue;
 mod circuit;
 mod facts;
 mod lifecycle;
 mod schedule;
 mod scrub;
+mod token_answer;
 mod token_request;
 mod variables;
