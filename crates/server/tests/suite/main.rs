@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod connect;
 mod killed;
+mod late;
 mod leaks;
 mod peer;
 mod refresh;

@@ -55,7 +55,11 @@ impl Service {
             }
             _ => {}
         }
-        let late = || Refusal::not_found("handle; it was used, dropped, or left for more than ten minutes");
+        let late = || {
+            Refusal::not_found(
+                "handle; it was used, dropped, or left for more than ten minutes. Let the person begin anew",
+            )
+        };
         match self.store.take_code(&hash(handle), self.now()).await? {
             TakenCode::Now(parked) if parked.session == *id => self.exchange_parked(plan, parked, handle).await,
             TakenCode::Now(parked) => {

@@ -132,6 +132,22 @@ async fn a_refresh_token_in_an_answer_without_an_access_token_is_kept_and_used()
 }
 
 #[tokio::test]
+async fn whole_tokens_in_an_answer_of_a_wrong_length_are_kept_and_used() {
+    let world = on_demand().await;
+    let id = connected(&world, "acme", "alice").await;
+    world.clock.forward(3601);
+    world.judge.fault(to("acme", Fault::WrongLength(64)));
+    let token = world.token(&id, "").await;
+    assert_eq!((token.status, token.json()["refreshed"].as_bool()), (200, Some(true)), "{}", token.text());
+    assert!(world.judge.is_live_access(token.json()["access_token"].as_str().unwrap()));
+    world.judge.reset();
+    world.clock.forward(3601);
+    assert_eq!(world.token(&id, "").await.status, 200, "its refresh token had come too");
+    assert_eq!((world.refreshes("acme"), world.judge.ledger().violations), (2, vec![]));
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn an_outage_keeps_everything_holds_calls_back_and_is_told_once_after_a_quarter_of_an_hour() {
     let world = World::new().await;
     connected(&world, "acme", "alice").await;
