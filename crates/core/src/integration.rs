@@ -1,10 +1,14 @@
 //! One OAuth client registered at a provider, and how it is doing.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::id::{ConnectionId, IntegrationName, ProviderId};
 use crate::policy::{Policy, PolicyOverrides};
-use crate::provider::Provider;
+use crate::provider::{Provider, Unfilled};
 use crate::secret::ClientSecret;
 use crate::time::{Timestamp, millis, opt_millis};
 
@@ -16,7 +20,9 @@ pub struct Integration {
     /// What was asked for: a catalogue id, or an inline entry.
     pub source: ProviderSource,
     /// What it resolves to; immutable.
-    pub provider: std::sync::Arc<Provider>,
+    pub provider: Arc<Provider>,
+    /// Values of the entry's variables that hold for every connection.
+    pub params: BTreeMap<String, String>,
     /// The client id.
     pub client_id: String,
     /// The client secrets, tried in order; none for public clients.
@@ -53,6 +59,20 @@ impl Integration {
         let mut secrets: Vec<&StoredClientSecret> = self.client_secrets.iter().collect();
         secrets.sort_by_key(|stored| stored.expires_at.is_some_and(|end| end <= now));
         secrets.into_iter().map(|stored| &stored.secret).collect()
+    }
+
+    /// This integration with the addresses of one connection: `known` is what the connection keeps for calling its
+    /// provider (`provider_data`).
+    ///
+    /// # Errors
+    /// [`Unfilled`] where a value is missing or does not fit.
+    pub fn at(self: &Arc<Self>, known: &Map<String, Value>) -> Result<Arc<Self>, Unfilled> {
+        if self.provider.variables.is_empty() {
+            return Ok(self.clone());
+        }
+        let text = |name: &str| known.get(name).and_then(Value::as_str).map(str::to_owned);
+        let provider = self.provider.filled(&self.params, text)?;
+        Ok(Arc::new(Integration { provider, ..Integration::clone(self) }))
     }
 
     /// The scopes that a connection is asked for.

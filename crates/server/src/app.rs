@@ -383,6 +383,7 @@ fn client(declared: &Declared) -> NewClient {
     NewClient {
         name: declared.name.clone(),
         provider: declared.provider.0.clone(),
+        params: declared.params.clone(),
         client_id: declared.client_id.clone(),
         client_secrets: declared.client_secrets.iter().map(secret).collect(),
         scopes: declared.scopes.clone(),

@@ -96,8 +96,8 @@ impl Store {
                 return Ok(IntegrationAdded::NameTaken);
             }
             let text = "INSERT INTO integrations (name, source, provider, client_id, client_secrets, scopes, \
-                        return_urls, policy, paused, shared_accounts, health, version, created_at, updated_at) \
-                        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13)";
+                        return_urls, policy, paused, shared_accounts, health, version, created_at, updated_at, params) \
+                        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14)";
             put(tx, shared, text, &integration, integration.created_at)?;
             tell(tx, shared, name, &said, integration.created_at)?;
             let integration = Arc::new(integration);
@@ -128,7 +128,7 @@ impl Store {
             let integration = Integration { version: version + 1, created_at, updated_at: now, ..integration.clone() };
             let text = "UPDATE integrations SET source = ?2, provider = ?3, client_id = ?4, client_secrets = ?5, \
                         scopes = ?6, return_urls = ?7, policy = ?8, paused = ?9, shared_accounts = ?10, health = ?11, \
-                        version = ?12, updated_at = ?13 WHERE name = ?1";
+                        version = ?12, updated_at = ?13, params = ?14 WHERE name = ?1";
             put(tx, shared, text, &integration, now)?;
             tell(tx, shared, name, &said, now)?;
             let integration = Arc::new(integration);
@@ -216,7 +216,7 @@ fn put(tx: &Tx<'_>, shared: &Shared, text: &'static str, one: &Integration, now:
     let sealed = shared.ring.seal(place(one.name.as_str(), one.version), secrets.as_bytes())?;
     let (source, provider) = (json(&one.source)?, json(one.provider.as_ref())?);
     let (scopes, urls, policy) = (json(&one.scopes)?, json(&one.return_urls)?, json(&one.policy)?);
-    let health = json(&one.health)?;
+    let (health, params) = (json(&one.health)?, json(&one.params)?);
     let all = values![
         one.name,
         source,
@@ -230,7 +230,8 @@ fn put(tx: &Tx<'_>, shared: &Shared, text: &'static str, one: &Integration, now:
         one.shared_accounts,
         health,
         one.version,
-        now
+        now,
+        params
     ];
     tx.run_one("integrations", text, all)
 }
@@ -242,7 +243,7 @@ fn place(name: &str, version: u64) -> Place<'_> {
 macro_rules! integration_columns {
     () => {
         "SELECT name, source, provider, client_id, client_secrets, scopes, return_urls, policy, paused, \
-         shared_accounts, health, version, created_at, updated_at FROM integrations "
+         shared_accounts, health, version, created_at, updated_at, params FROM integrations "
     };
 }
 
@@ -291,6 +292,7 @@ fn read(row: &Row<'_>, ring: &KeyRing, resolver: Option<&ProviderResolver>) -> R
         version,
         created_at: row.time(12)?,
         updated_at: row.time(13)?,
+        params: row.json(14)?,
     })
 }
 

@@ -102,7 +102,7 @@ pub(crate) fn names_in(text: &str) -> impl Iterator<Item = &str> {
 }
 
 impl Provider {
-    /// This entry with values in the places of its variables: the operator's first, then what is known of the connection,
+    /// This entry with values in the places of its variables, none of which are left: the operator's first, then what is known of the connection,
     /// then the entry's defaults.
     ///
     /// # Errors
@@ -121,7 +121,7 @@ impl Provider {
             let value = operator.get(name).cloned().or_else(from_elsewhere).or_else(|| variable.default.clone());
             values.insert(name.as_str(), variable.checked(name, value)?);
         }
-        Ok(Arc::new(self.with_values(&values)))
+        Ok(Arc::new(Provider { variables: BTreeMap::new(), ..self.with_values(&values) }))
     }
 
     /// Whether values that the operator or an application gives are of this entry, and fit.

@@ -85,6 +85,9 @@ pub(crate) struct Settings {
     /// When the client secret ends, by the provider's word: 2027-01-31T00:00:00Z, or 180d from now
     #[arg(long, value_name = "WHEN")]
     client_secret_expires: Option<When>,
+    /// A value of the entry's variables, such as tenant=acme; may be repeated, and replaces those that there are
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = param)]
+    params: Vec<(String, String)>,
     /// The scopes to ask for, separated by commas
     #[arg(long, value_delimiter = ',')]
     scopes: Vec<String>,
@@ -97,6 +100,11 @@ pub(crate) struct Settings {
     /// Whether one account may belong to several subjects
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     shared_accounts: Option<bool>,
+}
+
+fn param(text: &str) -> std::result::Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE, such as tenant=acme")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn policy_number(text: &str) -> std::result::Result<(String, Value), String> {
@@ -121,6 +129,11 @@ impl Settings {
                 return Err(CliError::Usage(words.to_owned()));
             }
             (None, None) => {}
+        }
+        if !self.params.is_empty() {
+            let params: Map<String, Value> =
+                self.params.into_iter().map(|(name, value)| (name, value.into())).collect();
+            written.insert("params".to_owned(), Value::Object(params));
         }
         if !self.scopes.is_empty() {
             written.insert("scopes".to_owned(), json!(self.scopes));

@@ -1,6 +1,7 @@
 //! `[[integrations]]`: OAuth clients declared in the file. Their secrets come from files or variables, never from the
 //! file itself, so that it can be checked in.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use evergrant_core::id::IntegrationName;
@@ -21,6 +22,8 @@ pub struct Declared {
     pub name: IntegrationName,
     /// A catalogue id or an inline entry.
     pub provider: WrittenProvider,
+    /// Values of the entry's variables.
+    pub params: BTreeMap<String, String>,
     /// The client id.
     pub client_id: String,
     /// Its secrets.
@@ -63,6 +66,8 @@ pub enum SecretFrom {
 pub(super) struct WrittenIntegration {
     name: IntegrationName,
     provider: WrittenProvider,
+    #[serde(default)]
+    params: BTreeMap<String, String>,
     client_id: String,
     client_secret_file: Option<PathBuf>,
     client_secret_env: Option<String>,
@@ -117,6 +122,7 @@ fn one(written: &WrittenIntegration, read: &Read, line: usize, env: &Environment
     Ok(Declared {
         name: written.name.clone(),
         provider: written.provider.clone(),
+        params: written.params.clone(),
         client_id: written.client_id.clone(),
         client_secrets,
         scopes: written.scopes.clone(),

@@ -164,6 +164,7 @@ files or variables, never from this file.
 [[integrations]]
 name = "strava"
 provider = "strava"                  # a catalogue id, or a table with the fields of a catalogue entry
+# params = { tenant = "acme" }        # values of the entry's variables, where it has any
 client_id = "12345"
 client_secret_file = "/run/secrets/strava"    # or client_secret_env = "STRAVA_SECRET"
 scopes = ["read", "activity:read_all"]

@@ -11,6 +11,7 @@ use evergrant_core::lifecycle::{self, Circumstances, Event};
 use evergrant_core::token_request::{Client, revoke};
 use evergrant_store::{Ended, Ending, NewEvent, OutboxId, Revocation as InOutbox};
 use serde::{Deserialize, Serialize};
+use serde_json::Map;
 
 use super::Service;
 use super::access::Caller;
@@ -100,7 +101,10 @@ impl Service {
             Ended::Now(ended) => {
                 let had_grant = seen.connection.life.grant.is_some();
                 let told = match (&ended.grant, &ended.revocation) {
-                    (Some(grant), Some(outbox)) => self.tell_now(outbox.clone(), grant, &integration).await,
+                    (Some(grant), Some(outbox)) => {
+                        let at = integration.at(&seen.connection.provider_data).unwrap_or_else(|_| integration.clone());
+                        self.tell_now(outbox.clone(), grant, &at).await
+                    }
                     _ if !had_grant => Revocation::Nothing,
                     _ if integration.provider.revoke_url.is_empty() => Revocation::Unsupported,
                     _ => Revocation::Kept,
@@ -141,7 +145,14 @@ impl Service {
             let _ = self.store.revocation_done(&one.id).await;
             return;
         };
-        self.tell(&one.id, &one.grant, &integration, one.tries).await;
+        // What belonged to the connection alone is erased with it; without it nobody knows where to ask.
+        match integration.at(&Map::new()) {
+            Ok(at) => drop(self.tell(&one.id, &one.grant, &at, one.tries).await),
+            Err(unfilled) => {
+                tracing::warn!(integration = %one.integration, %unfilled, "a grant could not be revoked at its provider");
+                let _ = self.store.revocation_done(&one.id).await;
+            }
+        }
     }
 
     async fn tell(&self, outbox: &OutboxId, grant: &Grant, integration: &Integration, tries: u64) -> Revocation {

@@ -10,12 +10,14 @@ use evergrant_core::secret::{AccessToken, RefreshToken};
 use evergrant_core::time::Timestamp;
 use evergrant_store::Target;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 use super::Service;
 use super::access::Caller;
 use super::audit::line;
 use super::connections::Seen;
 use super::error::Refusal;
+use super::known::{unfit_param, values};
 use super::place::{Arrival, Origin, placed};
 use super::tokens_like::cannot_be_a_token;
 
@@ -41,6 +43,8 @@ pub struct Import {
     pub scopes: Option<Vec<String>>,
     /// Free data.
     pub metadata: Map<String, Value>,
+    /// Values of the provider's variables for this account.
+    pub params: BTreeMap<String, String>,
 }
 
 impl Service {
@@ -52,6 +56,8 @@ impl Service {
     pub async fn import(&self, caller: &Caller, import: Import) -> Result<(Seen, bool), Refusal> {
         let integration = self.seen_integration(&caller.scope, &import.integration)?;
         check(&import)?;
+        let known = values(&integration.provider, &import.params, &Map::new())?;
+        integration.at(&known).map_err(|unfilled| unfit_param(&unfilled))?;
         let now = self.now();
         let facts = self.facts(&import, &integration, now);
         let Import { subject, account_id, access_token, refresh_token, metadata, .. } = import;
@@ -64,7 +70,7 @@ impl Service {
             facts,
             requested_scopes: Some(integration.requested_scopes().to_vec()),
             metadata: Some(metadata).filter(|metadata| !metadata.is_empty()),
-            provider_data: None,
+            provider_data: Some(known).filter(|known| !known.is_empty()),
             attempt: None,
             audit: Some(line(caller, "connection.imported", "").with("integration", integration.name.as_str())),
         };

@@ -1,5 +1,6 @@
 //! OAuth clients: registered, changed, paused, removed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use evergrant_core::id::IntegrationName;
@@ -15,6 +16,7 @@ use super::access::Caller;
 use super::audit::line;
 use super::connect::return_url;
 use super::error::{Conflict, Refusal};
+use super::known::unfit_param;
 use super::page::{Page, Window, slice};
 
 /// Secrets of one client at once: the one in use, the next, and some that are being retired.
@@ -50,6 +52,8 @@ pub struct NewClient {
     pub name: IntegrationName,
     /// A catalogue id or an inline entry.
     pub provider: ProviderSource,
+    /// Values of the entry's variables that hold for every connection.
+    pub params: BTreeMap<String, String>,
     /// The client id.
     pub client_id: String,
     /// Its secrets.
@@ -71,6 +75,8 @@ pub struct NewClient {
 pub struct Change {
     /// Another catalogue entry.
     pub provider: Option<ProviderSource>,
+    /// Replaces the values of the entry's variables.
+    pub params: Option<BTreeMap<String, String>>,
     /// Another client id.
     pub client_id: Option<String>,
     /// Replaces all secrets.
@@ -115,6 +121,7 @@ impl Service {
             provider: self.resolve(&new.provider)?,
             name: new.name,
             source: new.provider,
+            params: new.params,
             client_id: new.client_id,
             client_secrets: new.client_secrets,
             scopes: new.scopes,
@@ -208,6 +215,7 @@ impl Service {
         };
         let change = Change {
             provider: Some(declared.provider),
+            params: Some(declared.params),
             client_id: Some(declared.client_id),
             client_secrets: Some(declared.client_secrets),
             scopes: Some(declared.scopes),
@@ -226,11 +234,15 @@ impl Service {
     }
 
     fn changed(&self, present: &Integration, change: Change) -> Result<Integration, Refusal> {
-        let new_client = change.client_id.is_some() || change.client_secrets.is_some() || change.provider.is_some();
+        let new_client = change.client_id.is_some()
+            || change.client_secrets.is_some()
+            || change.provider.is_some()
+            || change.params.is_some();
         let source = change.provider.unwrap_or_else(|| present.source.clone());
         let next = Integration {
             provider: self.resolve(&source)?,
             source,
+            params: change.params.unwrap_or_else(|| present.params.clone()),
             client_id: change.client_id.unwrap_or_else(|| present.client_id.clone()),
             client_secrets: change.client_secrets.unwrap_or_else(|| present.client_secrets.clone()),
             scopes: change.scopes.unwrap_or_else(|| present.scopes.clone()),
@@ -292,6 +304,7 @@ fn check(integration: &Integration, now: Timestamp) -> Result<(), Refusal> {
         Ok(())
     };
     text("client_id", &integration.client_id, 512)?;
+    params(integration)?;
     if integration.client_secrets.len() > MOST_SECRETS {
         return Err(Refusal::invalid("client_secrets", format!("expected at most {MOST_SECRETS}")));
     }
@@ -323,10 +336,23 @@ fn check(integration: &Integration, now: Timestamp) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// The operator's values fit, and none is missing that nobody else may give.
+fn params(integration: &Integration) -> Result<(), Refusal> {
+    let (provider, params) = (&integration.provider, &integration.params);
+    provider.check_values(params).map_err(|unfit| unfit_param(&unfit))?;
+    match provider.open_variables(params).find(|(_, variable)| !variable.may_come_from_anywhere()) {
+        Some((name, variable)) => {
+            Err(Refusal::invalid(format!("params.{name}"), format!("it is required: {}", variable.title)))
+        }
+        None => Ok(()),
+    }
+}
+
 /// The names of what is changed, for the audit log.
 fn fields(change: &Change) -> Vec<&'static str> {
     let named = [
         ("provider", change.provider.is_some()),
+        ("params", change.params.is_some()),
         ("client_id", change.client_id.is_some()),
         ("client_secrets", change.client_secrets.is_some()),
         ("scopes", change.scopes.is_some()),
@@ -343,6 +369,7 @@ fn same(left: &Integration, right: &Integration) -> bool {
     let secrets =
         |one: &Integration| one.client_secrets.iter().map(|s| (s.secret.clone(), s.expires_at)).collect::<Vec<_>>();
     left.source == right.source
+        && left.params == right.params
         && left.client_id == right.client_id
         && secrets(left) == secrets(right)
         && left.scopes == right.scopes

@@ -84,7 +84,10 @@ impl Links {
     /// A link to connect for the first time.
     pub fn connect(&self, integration: &Integration, subject: &SubjectId, end: Timestamp) -> Option<OneTime> {
         let link = Link::Connect { integration: integration.name.clone(), subject: subject.clone() };
-        (!integration.provider.authorize_url.is_empty()).then(|| self.address(&self.signer.sign(link, end)))
+        let provider = &integration.provider;
+        // A link alone does not say which shop; the application makes a session that does.
+        let complete = provider.open_variables(&integration.params).next().is_none();
+        (complete && !provider.authorize_url.is_empty()).then(|| self.address(&self.signer.sign(link, end)))
     }
 
     /// Whether a token in an address is one of these.

@@ -15,6 +15,7 @@ pub mod import;
 pub mod integrations;
 pub mod jobs;
 pub mod keys;
+mod known;
 pub mod links;
 pub mod notices;
 pub mod page;

@@ -11,5 +11,6 @@ mod peer;
 mod refresh;
 mod routes;
 mod serving;
+mod variables;
 mod waiting;
 mod world;

@@ -4,7 +4,10 @@ use super::sql::trouble;
 use crate::error::StoreError;
 
 /// The steps; the schema's number is how many have been taken.
-const STEPS: [&str; 1] = [include_str!("../../../../migrations/sqlite/0001_start.sql")];
+const STEPS: [&str; 2] = [
+    include_str!("../../../../migrations/sqlite/0001_start.sql"),
+    include_str!("../../../../migrations/sqlite/0002_integration_params.sql"),
+];
 
 /// The newest schema that this binary knows.
 pub(crate) const SCHEMA: u32 = STEPS.len() as u32;

@@ -98,6 +98,7 @@ pub fn name(text: &str) -> IntegrationName {
 pub fn integration(text: &str) -> Integration {
     let provider = Provider { name: "Strava".to_owned(), ..Provider::default() };
     Integration {
+        params: std::collections::BTreeMap::new(),
         name: name(text),
         source: ProviderSource::Inline(Box::new(provider.clone())),
         provider: Arc::new(provider),

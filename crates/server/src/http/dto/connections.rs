@@ -1,5 +1,7 @@
 //! Connections and the main call's answer.
 
+use std::collections::BTreeMap;
+
 use evergrant_core::connection::UseOutcome;
 use evergrant_core::id::{AccountId, ConnectionId, IntegrationName, SubjectId};
 use evergrant_core::outcome::Class;
@@ -196,6 +198,9 @@ pub struct ImportGrant {
     /// Free data.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
+    /// Values of the provider's variables for this account, such as a shop; kept in `provider_data`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, String>,
 }
 
 /// A change of a connection.

@@ -1,5 +1,7 @@
 //! Integrations and the catalogue.
 
+use std::collections::BTreeMap;
+
 use evergrant_core::id::IntegrationName;
 use evergrant_core::policy::PolicyOverrides;
 use evergrant_core::secret::kind;
@@ -22,6 +24,9 @@ pub struct NewIntegration {
     /// A catalogue id, or an object with the fields of a catalogue entry.
     #[schema(value_type = Object)]
     pub provider: WrittenProvider,
+    /// Values of the entry's variables that hold for every connection, such as a tenant.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, String>,
     /// The client id that the provider gave.
     pub client_id: String,
     /// The client's secrets, tried in order; none for public clients.
@@ -66,6 +71,9 @@ pub struct IntegrationChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub provider: Option<WrittenProvider>,
+    /// Replaces the values of the entry's variables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub params: Option<BTreeMap<String, String>>,
     /// Another client id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
@@ -101,6 +109,9 @@ pub struct IntegrationView {
     pub provider: Value,
     /// The name that people know.
     pub provider_name: String,
+    /// Values of the entry's variables that hold for every connection.
+    #[serde(default)]
+    pub params: BTreeMap<String, String>,
     /// The client id.
     pub client_id: String,
     /// How many secrets there are, and when they end.

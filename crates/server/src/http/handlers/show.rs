@@ -63,6 +63,7 @@ pub fn integration(integration: &Integration, service: &Service) -> IntegrationV
             ProviderSource::Inline(entry) => whole_provider(entry),
         },
         provider_name: connections::provider_name(integration).to_owned(),
+        params: integration.params.clone(),
         client_id: integration.client_id.clone(),
         client_secrets: integration.client_secrets.iter().map(secret).collect(),
         scopes: integration.requested_scopes().to_vec(),
@@ -88,6 +89,7 @@ pub fn new_integration(new: NewIntegration) -> NewClient {
     NewClient {
         name: new.name,
         provider: new.provider.0,
+        params: new.params,
         client_id: new.client_id,
         client_secrets: new.client_secrets.into_iter().map(stored).collect(),
         scopes: new.scopes,
@@ -102,6 +104,7 @@ pub fn new_integration(new: NewIntegration) -> NewClient {
 pub fn integration_change(change: IntegrationChange) -> Change {
     Change {
         provider: change.provider.map(|written| written.0),
+        params: change.params,
         client_id: change.client_id,
         client_secrets: change.client_secrets.map(|secrets| secrets.into_iter().map(stored).collect()),
         scopes: change.scopes,
@@ -192,6 +195,7 @@ pub fn import(grant: ImportGrant) -> Import {
         expires_at: grant.expires_at,
         scopes: grant.scopes,
         metadata: grant.metadata,
+        params: grant.params,
     }
 }
 

@@ -2,13 +2,16 @@
 
 use evergrant_core::authorize::{AuthorizationRequest, authorization_url};
 use evergrant_core::id::IntegrationName;
+use evergrant_core::integration::Integration;
 use evergrant_core::secret::{CodeVerifier, OneTime, kind};
 use evergrant_store::connect::{Begun as StoreBegun, NewAuthorization};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::STATE_LIFE;
 use super::failure::Failure;
+use super::plan::Plan;
 use super::session::stopped;
 use super::told::{Begun, Stopped};
 use crate::service::Service;
@@ -16,12 +19,16 @@ use crate::service::access::hash;
 use crate::service::connections::provider_name;
 use crate::service::error::Refusal;
 use crate::service::exposed::Exposed;
+use crate::service::known::values;
 
 /// What is kept with a state until the browser comes back; sealed.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Waiting {
     pub verifier: Exposed<kind::Verifier>,
     pub scopes: Vec<String>,
+    /// What is known of the variables of the provider's addresses.
+    #[serde(default)]
+    pub known: Map<String, Value>,
 }
 
 impl Service {
@@ -45,19 +52,23 @@ impl Service {
         let browser = browser.filter(is_ours).unwrap_or_else(|| self.entropy.one_time());
         let (state, verifier): (OneTime, CodeVerifier) = (self.entropy.one_time(), self.entropy.one_time());
         let scopes = link.plan.scopes.clone().unwrap_or_else(|| integration.requested_scopes().to_vec());
+        let known = self.known(&link.plan, integration).await.map_err(stopped)?;
+        let at = integration.at(&known).map_err(|unfilled| stopped(Refusal::internal(&unfilled)))?;
+        let params = link.plan.params.iter().filter(|(name, _)| !integration.provider.variables.contains_key(*name));
+        let params = params.map(|(name, value)| (name.clone(), value.clone())).collect();
         let request = AuthorizationRequest {
-            provider: &integration.provider,
+            provider: &at.provider,
             client_id: &integration.client_id,
             redirect_uri: &self.callback_url(&integration.name),
             state: &state,
             verifier: &verifier,
             scopes: &scopes,
             login_hint: link.plan.email.as_deref(),
-            params: &link.plan.params,
+            params: &params,
         };
         let location = authorization_url(&request).map_err(|error| stopped(Refusal::internal(&error)))?;
         let location = OneTime::new(String::from(location));
-        let waiting = Waiting { verifier: Exposed(verifier), scopes };
+        let waiting = Waiting { verifier: Exposed(verifier), scopes, known };
         let payload = serde_json::to_vec(&waiting).map_err(|error| stopped(Refusal::internal(&error)))?;
         let now = self.now();
         let authorization = NewAuthorization {
@@ -74,6 +85,21 @@ impl Service {
                 Err(Stopped { failure: Failure::LinkGone, provider: Some(provider_name(integration).to_owned()) })
             }
         }
+    }
+}
+
+impl Service {
+    /// What is known of the variables of the provider's addresses: what the link says, else what the connection that is
+    /// reconnected keeps.
+    async fn known(&self, plan: &Plan, integration: &Integration) -> Result<Map<String, Value>, Refusal> {
+        let before = match &plan.connection {
+            Some(id) if !integration.provider.variables.is_empty() => {
+                let record = self.store.token_record(id, false).await?;
+                record.map(|record| record.connection.provider_data.clone()).unwrap_or_default()
+            }
+            _ => Map::new(),
+        };
+        values(&integration.provider, &plan.params, &before)
     }
 }
 

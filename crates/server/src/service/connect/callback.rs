@@ -128,7 +128,19 @@ impl Service {
             self.metrics.connect_flow(&integration.name, failure.code());
             StateResult::Failed { failure }
         };
-        if check_issuer(&integration.provider, callback.iss.as_deref()).is_err() {
+        let Ok(waiting) = serde_json::from_slice::<Waiting>(&taken.payload) else {
+            return failed(Failure::Internal);
+        };
+        let mut facts = waiting.known;
+        facts.extend(callback.kept(&integration.provider));
+        let at = match integration.at(&facts) {
+            Ok(at) => at,
+            Err(unfilled) => {
+                tracing::warn!(integration = %integration.name, %unfilled, "a callback brought what does not fit the entry");
+                return failed(Failure::RequestRefused);
+            }
+        };
+        if check_issuer(&at.provider, callback.iss.as_deref()).is_err() {
             tracing::warn!(integration = %integration.name, "a callback came from another issuer than the one that was asked");
             return failed(Failure::WrongIssuer);
         }
@@ -145,10 +157,6 @@ impl Service {
             }
             CallbackAnswer::Nothing => return failed(Failure::NoCode),
         };
-        let Ok(waiting) = serde_json::from_slice::<Waiting>(&taken.payload) else {
-            return failed(Failure::Internal);
-        };
-        let facts = callback.kept(&integration.provider);
         let context = Context { integration: integration.name.clone(), scopes: waiting.scopes, callback: facts };
         match plan.binding {
             Binding::App => match self.park(session, code, waiting.verifier.0, context, state).await {

@@ -71,7 +71,11 @@ impl Service {
         integration: &Arc<Integration>,
     ) -> Result<(Arc<TokenRecord>, bool), Refusal> {
         let (session, plan) = (exchange.session.clone(), exchange.plan.clone());
-        let brought = self.bring(exchange, integration).await;
+        let at = integration.at(&exchange.context.callback);
+        let brought = match at {
+            Ok(at) => self.bring(exchange, &at).await,
+            Err(unfilled) => Err(Refusal::internal(&unfilled)),
+        };
         let result = match brought {
             Ok(pending) => self.settle(&pending, &plan, integration).await,
             Err(refusal) => Err(refusal),

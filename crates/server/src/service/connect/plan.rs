@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Binding, return_url};
 use crate::service::error::Refusal;
+use crate::service::known::{unfit_param, values};
 
 /// How long a link is good that an application opens at once.
 const APP_LINK: Duration = Duration::from_secs(3600);
@@ -89,7 +90,7 @@ pub fn plan(wish: Wish, integrations: &[Arc<Integration>], reconnect: Option<&Co
     if let Some(scopes) = &scopes {
         within_ceiling(scopes, integrations)?;
     }
-    params(&wish.params, integrations)?;
+    params(&wish.params, integrations, reconnect)?;
     Ok(Plan {
         integrations: integrations.iter().map(|integration| integration.name.clone()).collect(),
         subject,
@@ -179,7 +180,11 @@ fn within_ceiling(scopes: &[String], integrations: &[Arc<Integration>]) -> Resul
     Ok(())
 }
 
-fn params(params: &BTreeMap<String, String>, integrations: &[Arc<Integration>]) -> Result<(), Refusal> {
+fn params(
+    params: &BTreeMap<String, String>,
+    integrations: &[Arc<Integration>],
+    reconnect: Option<&Connection>,
+) -> Result<(), Refusal> {
     if params.len() > 16 {
         return Err(Refusal::invalid("params", "at most 16 are passed on"));
     }
@@ -195,6 +200,11 @@ fn params(params: &BTreeMap<String, String>, integrations: &[Arc<Integration>]) 
             ));
         }
         short(Some(value), &format!("params.{name}"), 1024)?;
+    }
+    let before = reconnect.map(|connection| connection.provider_data.clone()).unwrap_or_default();
+    for integration in integrations {
+        let known = values(&integration.provider, params, &before)?;
+        integration.at(&known).map_err(|unfilled| unfit_param(&unfilled))?;
     }
     Ok(())
 }

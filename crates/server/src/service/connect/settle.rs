@@ -41,6 +41,7 @@ impl Service {
     ) -> Result<(Arc<TokenRecord>, bool), Refusal> {
         let brought: Brought =
             serde_json::from_str(&pending.document).map_err(|_| Refusal::internal(&"an unreadable pending grant"))?;
+        let integration = &integration.at(&brought.provider_data).map_err(|unfilled| Refusal::internal(&unfilled))?;
         let account = match brought.account.clone() {
             Some(account) => Some(account),
             None => match self.account_of(pending, integration).await {

@@ -13,6 +13,7 @@ use evergrant_core::integration::{Health, Integration};
 use evergrant_core::lifecycle::{self, Circumstances, Event};
 use evergrant_core::outcome::{Class, Failure};
 use evergrant_core::policy::Policy;
+use evergrant_core::provider::Unfilled;
 use evergrant_core::schedule;
 use evergrant_core::time::Timestamp;
 use evergrant_store::StoreError;
@@ -29,7 +30,10 @@ pub(super) struct Flight<'a> {
     pub(super) inner: &'a Inner,
     pub(super) id: &'a ConnectionId,
     pub(super) trigger: Trigger,
+    /// With the addresses of this connection.
     pub(super) integration: Arc<Integration>,
+    /// Why there are none.
+    pub(super) unfilled: Option<Unfilled>,
     pub(super) policy: Policy,
     pub(super) gate: Arc<Gate>,
 }
@@ -89,9 +93,13 @@ impl<'a> Flight<'a> {
         let inner = refresher.0.as_ref();
         let Some(record) = inner.store.token_record(id, true).await? else { return Ok(None) };
         let Some(integration) = inner.store.integration(&record.connection.integration) else { return Ok(None) };
+        let (integration, unfilled) = match integration.at(&record.connection.provider_data) {
+            Ok(at) => (at, None),
+            Err(unfilled) => (integration, Some(unfilled)),
+        };
         let policy = integration.policy(&inner.base);
         let gate = inner.gates.of(&integration.name, &policy);
-        Ok(Some(Flight { refresher, inner, id, trigger, integration, policy, gate }))
+        Ok(Some(Flight { refresher, inner, id, trigger, integration, unfilled, policy, gate }))
     }
 
     /// Why nothing may be sent through this integration at all; else, where it is misconfigured, the one probe.

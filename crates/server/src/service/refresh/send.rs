@@ -70,6 +70,9 @@ impl Flight<'_> {
 
     /// Step 2: a connection, tried again a few times while nothing has been sent.
     pub(super) async fn connected(&self) -> Result<Way, Unconnected> {
+        if let Some(unfilled) = &self.unfilled {
+            return Err(Unconnected::Failed(format!("nothing was sent: {unfilled}")));
+        }
         let url = url::Url::parse(self.integration.provider.refresh_endpoint())
             .map_err(|_| Unconnected::Failed("the token endpoint's address is not a URL".to_owned()))?;
         self.gate.first_try();
