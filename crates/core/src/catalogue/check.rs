@@ -204,8 +204,11 @@ fn params(entry: &Provider) -> Checked {
         ("token_headers", &entry.token_headers, NOT_AS_HEADER.as_slice()),
         ("userinfo_headers", &entry.userinfo_headers, NOT_AS_HEADER.as_slice()),
     ];
+    // What the entry tells the service to leave out, it can say in its own way: at eBay a name stands for the address.
+    let left_out = |name: &str| entry.param_names.get(name).is_some_and(String::is_empty);
     for (field, map, reserved) in reserved {
-        if let Some((name, _)) = map.iter().find(|(name, _)| reserved.contains(&name.to_ascii_lowercase().as_str())) {
+        let is_set = |name: &str| reserved.contains(&name) && !(name == "redirect_uri" && left_out(name));
+        if let Some((name, _)) = map.iter().find(|(name, _)| is_set(&name.to_ascii_lowercase())) {
             return Err(Fault::new(format!("{field}.{name}"), "this name is set by the service"));
         }
         let bad = |text: &str| text.len() > 1024 || text.bytes().any(|byte| !(0x20..=0x7e).contains(&byte));

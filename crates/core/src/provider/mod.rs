@@ -105,7 +105,7 @@ pub struct Provider {
     pub token_params: BTreeMap<String, String>,
     /// Further parameters of a refresh.
     pub refresh_params: BTreeMap<String, String>,
-    /// Further headers of token requests.
+    /// Further headers of token requests; `{client_id}` stands for the client's id.
     pub token_headers: BTreeMap<String, String>,
     /// Which request parameter brings a refresh token; told to the operator when none came.
     pub offline_hint: String,

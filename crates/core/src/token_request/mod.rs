@@ -87,9 +87,7 @@ pub fn revoke(
             draft.param("token", token);
             draft.param("token_type_hint", hint);
             client.authenticate(provider.client_auth, &mut draft);
-            for (name, value) in &provider.token_headers {
-                draft.header(name, value);
-            }
+            own_headers(provider, client, &mut draft);
         }
         RevokeWith::AccessToken => draft.own_param("access_token", access_token?.expose()),
         RevokeWith::Bearer => draft.secret_header("authorization", &["Bearer ", access_token?.expose()]),
@@ -131,8 +129,12 @@ fn token_call(
     for (name, value) in further {
         draft.own_param(name, value);
     }
-    for (name, value) in &provider.token_headers {
-        draft.header(name, value);
-    }
+    own_headers(provider, client, &mut draft);
     draft.build(provider.token_format)
+}
+
+fn own_headers(provider: &Provider, client: &Client<'_>, draft: &mut Draft<'_>) {
+    for (name, value) in &provider.token_headers {
+        draft.header(name, &value.replace("{client_id}", client.id));
+    }
 }

@@ -215,6 +215,9 @@ fn a_provider_with_words_of_its_own_is_spoken_to_in_them() {
     let refresh = token_request::refresh(&key, &client, &RefreshToken::new("r"));
     assert_eq!(refresh.header("authorization"), Some("Basic czo="));
     assert_eq!(text(&refresh), "grant_type=refresh_token&refresh_token=r");
+    let named = Provider { token_headers: map(&[("client-id", "{client_id}")]), ..provider() };
+    let refresh = token_request::refresh(&named, &client, &RefreshToken::new("r"));
+    assert_eq!(refresh.header("client-id"), Some("id"));
     let scheme = Provider { userinfo_scheme: "OAuth".to_owned(), ..provider() };
     let question = token_request::userinfo(&scheme, "id", &AccessToken::new("a")).unwrap();
     assert_eq!(question.header("authorization"), Some("OAuth a"));

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use evergrant_core::authorize::{AuthorizationRequest, authorization_url};
 use evergrant_core::catalogue::Catalogue;
 use evergrant_core::provider::{Provider, Unfilled, Variable};
+use evergrant_core::secret::{CodeVerifier, OneTime};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -96,6 +98,31 @@ fn an_entry_describes_each_of_its_variables() {
         let refused = entry(&with).unwrap_err();
         assert!(refused.starts_with(expected), "{with}: {refused}");
     }
+}
+
+#[test]
+fn a_provider_that_wants_a_name_for_the_redirect_uri_gets_it() {
+    let params = json!({ "redirect_uri": "{shop}" });
+    let with =
+        |names: &Value| entry(&json!({ "authorize_params": params, "token_params": params, "param_names": names }));
+    let refused = with(&json!({})).unwrap_err();
+    assert!(refused.starts_with("authorize_params.redirect_uri: this name is set by the service"), "{refused}");
+    let own = Arc::new(with(&json!({ "redirect_uri": "" })).unwrap());
+    let filled = own.filled(&values(&[("shop", "acme-shop")]), |_| None).unwrap();
+    assert_eq!(filled.token_params.get("redirect_uri").map(String::as_str), Some("acme-shop"));
+    let request = AuthorizationRequest {
+        provider: &filled,
+        client_id: "id",
+        redirect_uri: "https://h/cb",
+        state: &OneTime::new("s"),
+        verifier: &CodeVerifier::new("v"),
+        scopes: &[],
+        login_hint: None,
+        params: &BTreeMap::new(),
+    };
+    let url = authorization_url(&request).unwrap();
+    let sent: Vec<_> = url.query_pairs().filter(|(name, _)| name == "redirect_uri").map(|(_, value)| value).collect();
+    assert_eq!(sent, ["acme-shop"]);
 }
 
 #[test]
