@@ -31,7 +31,7 @@ const SERVER: [&[&str]; 8] = [
     &["service"],
     &["provider", "notify"],
     &["config"],
-    &["clock", "entropy", "metrics", "telemetry", "written"],
+    &["catalogue", "clock", "entropy", "metrics", "telemetry", "written"],
 ];
 
 /// Every arrow that points upward.

@@ -7,7 +7,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evergrant_core::catalogue::Catalogue;
 use evergrant_core::id::{IntegrationName, NodeId};
 use evergrant_core::integration::StoredClientSecret;
 use evergrant_store::{
@@ -17,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::catalogue::Entries;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{AuditReads, Config, ConfigError, Declared, MasterKeyError};
 use crate::http::{Shell, router, serve};
@@ -33,6 +33,8 @@ use crate::service::{Parts, Service, chain};
 const LAST_ANSWERS: Duration = Duration::from_secs(100);
 /// How often old rows are looked for.
 const CLEAN_UP_EVERY: Duration = Duration::from_secs(600);
+/// How often the folder of catalogue entries is looked at.
+const CATALOGUE_EVERY: Duration = Duration::from_secs(5);
 /// How often revocations and pending grants are looked at.
 const CHORES_EVERY: Duration = Duration::from_secs(20);
 /// A pending grant is somebody's who waits for it; after this the service goes on with it by itself.
@@ -86,8 +88,10 @@ pub enum StartError {
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsSetup),
-    /// The catalogue that is part of the binary is wrong.
-    #[error("the catalogue in this binary is wrong: {what}")]
+    /// An entry of the catalogue is wrong, or its folder cannot be read.
+    #[error(
+        "the catalogue can't be used: {what}. Nothing was started and nothing was changed; mend the file, or take it away"
+    )]
     Catalogue {
         /// What is wrong.
         what: String,
@@ -181,8 +185,8 @@ impl App {
     /// As [`App::open`].
     pub async fn open_in(config: Config, around: Surroundings) -> Result<App, StartError> {
         safe_public_url(&config)?;
-        let catalogue =
-            Arc::new(Catalogue::embedded().map_err(|error| StartError::Catalogue { what: error.to_string() })?);
+        let catalogue = Entries::open(config.catalog.clone());
+        let catalogue = Arc::new(catalogue.map_err(|error| StartError::Catalogue { what: chain(&error) })?);
         let (store, made_key_at) = open_store(&config, &around, &catalogue).await?;
         let opened = App::assemble(&config, &around, catalogue, store.clone()).await;
         match opened {
@@ -197,7 +201,7 @@ impl App {
     async fn assemble(
         config: &Config,
         around: &Surroundings,
-        catalogue: Arc<Catalogue>,
+        catalogue: Arc<Entries>,
         store: Store,
     ) -> Result<Service, StartError> {
         let other = |error: &dyn std::error::Error| StartError::Other { why: chain(error) };
@@ -291,6 +295,7 @@ pub async fn run(app: App, listener: TcpListener, shutdown: impl Future<Output =
     let stop_serving = CancellationToken::new();
     let background = TaskTracker::new();
     background.spawn(chores(service.clone()));
+    background.spawn(watch_catalogue(service.clone()));
     background.spawn(clean_up(service.clone()));
     background.spawn(crate::service::scheduler::run(service.refresher.clone(), service.stop.clone()));
     let serving = serve(listener, router(&shell), service.clock.clone(), stop_serving.clone());
@@ -326,7 +331,7 @@ fn safe_public_url(config: &Config) -> Result<(), StartError> {
 async fn open_store(
     config: &Config,
     around: &Surroundings,
-    catalogue: &Arc<Catalogue>,
+    catalogue: &Arc<Entries>,
 ) -> Result<(Store, Option<String>), StartError> {
     make_folder(&config.data_dir)?;
     let found = config.master_key.load(&config.database, around.entropy.as_ref())?;
@@ -343,7 +348,9 @@ async fn open_store(
             AuditReads::Strict => evergrant_store::AuditReads::Strict,
         },
         // What the catalogue says today counts, not what it said when the integration was made.
-        providers: Some(ProviderResolver::new(move |source| catalogue.resolve(source, private_networks).ok())),
+        providers: Some(ProviderResolver::new(move |source| {
+            catalogue.current().resolve(source, private_networks).ok()
+        })),
         ..OpenOptions::new(config.database.clone(), config.data_dir.clone(), key, node)
     };
     let (entropy, now) = (around.entropy.clone(), around.clock.now());
@@ -401,6 +408,17 @@ async fn chores(service: Service) {
             report(done);
         }
         if !pause(&service, CHORES_EVERY).await {
+            return;
+        }
+    }
+}
+
+/// New and changed entries count within seconds.
+async fn watch_catalogue(service: Service) {
+    let mut stale = false;
+    loop {
+        report(service.look_at_catalogue(&mut stale).await);
+        if !pause(&service, CATALOGUE_EVERY).await {
             return;
         }
     }

@@ -1,6 +1,7 @@
 //! Evergrant as a library: everything that the binary does, so that tests can reach it.
 
 pub mod app;
+pub mod catalogue;
 pub mod cli;
 pub mod clock;
 pub mod config;

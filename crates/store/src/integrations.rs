@@ -138,6 +138,20 @@ impl Store {
         .await
     }
 
+    /// Looks the provider of each integration up again, because the catalogue has changed.
+    ///
+    /// # Errors
+    /// Those of every write.
+    pub async fn look_providers_up(&self) -> Result<(), StoreError> {
+        self.write(|tx, shared| {
+            for integration in load(tx, &shared.ring, shared.resolver.as_ref())? {
+                tx.after_commit(Effect::Integration(integration));
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Removes an integration that has no connections but disconnected ones; these go with it.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ pub(super) struct File {
     pub listen: Option<String>,
     pub public_url: Option<String>,
     pub data_dir: Option<PathBuf>,
+    pub catalog: Option<PathBuf>,
     pub database_url: Option<String>,
     pub master_key: Option<String>,
     pub master_key_file: Option<PathBuf>,

@@ -20,6 +20,9 @@ pub struct Flags {
     /// The database [default: sqlite:<data_dir>/evergrant.db]
     #[arg(long, value_name = "URL")]
     pub database_url: Option<String>,
+    /// A folder of catalogue entries that are read over the built-in ones, again and again while the service runs
+    #[arg(long, value_name = "FOLDER")]
+    pub catalog: Option<PathBuf>,
     /// Allow providers at loopback, link-local and private addresses
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub allow_private_networks: Option<bool>,

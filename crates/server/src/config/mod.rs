@@ -36,6 +36,8 @@ pub struct Config {
     pub declared_public_url: Option<Url>,
     /// The folder of the database, the master key and the journal.
     pub data_dir: PathBuf,
+    /// The folder of catalogue entries over the built-in ones.
+    pub catalog: Option<PathBuf>,
     /// The SQLite file.
     pub database: PathBuf,
     /// Where the master key comes from.

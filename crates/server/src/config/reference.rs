@@ -75,6 +75,13 @@ const ENTRIES: &[Entry] = &[
         "a command that prints the master key, for a key manager",
     ),
     entry(
+        "catalog",
+        "EVERGRANT_CATALOG",
+        Some("--catalog"),
+        "",
+        "a folder of catalogue entries (`name.toml`) that are read over the built-in ones, again and again while the service runs",
+    ),
+    entry(
         "allow_private_networks",
         "EVERGRANT_ALLOW_PRIVATE_NETWORKS",
         Some("--allow-private-networks"),

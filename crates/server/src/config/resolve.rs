@@ -92,6 +92,7 @@ pub(super) fn resolve(flags: &Flags, environment: &Environment) -> Result<Config
         audit_reads: audit_reads(&sources)?,
         integrations: read.as_ref().map(|read| declared(read, environment)).transpose()?.unwrap_or_default(),
         key_environment: "live".to_owned(),
+        catalog: catalog(&sources),
         data_dir,
     })
 }
@@ -150,6 +151,13 @@ fn data_dir(sources: &Sources<'_>) -> PathBuf {
     let flag = Some(("--data-dir", sources.flags.data_dir.as_ref().map(text)));
     let key = Some(("data_dir", sources.in_file(|f| f.data_dir.as_ref().map(text))));
     sources.find(flag, "EVERGRANT_DATA_DIR", key).map_or_else(|| "./evergrant-data".into(), |found| found.0.into())
+}
+
+fn catalog(sources: &Sources<'_>) -> Option<PathBuf> {
+    let text = |path: &PathBuf| path.to_string_lossy().into_owned();
+    let flag = Some(("--catalog", sources.flags.catalog.as_ref().map(text)));
+    let key = Some(("catalog", sources.in_file(|f| f.catalog.as_ref().map(text))));
+    sources.find(flag, "EVERGRANT_CATALOG", key).map(|found| PathBuf::from(found.0))
 }
 
 fn database(sources: &Sources<'_>, data_dir: &Path) -> Result<PathBuf, ConfigError> {

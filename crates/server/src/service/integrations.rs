@@ -263,19 +263,11 @@ impl Service {
 
     /// The entry that a source stands for, whole and checked.
     fn resolve(&self, source: &ProviderSource) -> Result<Arc<Provider>, Refusal> {
-        match source {
-            ProviderSource::Catalogue(id) => {
-                let expected = "expected the id of a catalogue entry (GET /v1/providers lists them), or an object with the \
-                                fields of one";
-                self.catalogue.get(id).ok_or_else(|| Refusal::invalid("provider", expected))
-            }
-            ProviderSource::Inline(entry) => {
-                let whole = self.catalogue.inline(entry, self.allow_private_networks);
-                whole
-                    .map(Arc::new)
-                    .map_err(|fault| Refusal::invalid(format!("provider.{}", fault.field), fault.expected))
-            }
-        }
+        self.catalogue.current().resolve(source, self.allow_private_networks).map_err(|fault| {
+            let field =
+                if fault.field.is_empty() { "provider".to_owned() } else { format!("provider.{}", fault.field) };
+            Refusal::invalid(field, fault.expected)
+        })
     }
 }
 

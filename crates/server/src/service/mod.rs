@@ -34,7 +34,6 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use evergrant_core::catalogue::Catalogue;
 use evergrant_core::id::IntegrationName;
 use evergrant_core::integration::Integration;
 use evergrant_core::policy::Policy;
@@ -48,6 +47,7 @@ use error::Refusal;
 use links::Links;
 use refresh::Refresher;
 
+use crate::catalogue::Entries;
 use crate::clock::SharedClock;
 use crate::metrics::Metrics;
 use crate::provider::Transport;
@@ -63,7 +63,7 @@ pub struct Parts {
     /// Who may what.
     pub access: Access,
     /// What is known of providers.
-    pub catalogue: Arc<Catalogue>,
+    pub catalogue: Arc<Entries>,
     /// The refresh kernel.
     pub refresher: Refresher,
     /// The outlet to providers.

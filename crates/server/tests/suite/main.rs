@@ -9,6 +9,7 @@ mod late;
 mod leaks;
 mod peer;
 mod refresh;
+mod reload;
 mod routes;
 mod serving;
 mod variables;

@@ -40,8 +40,8 @@ end with 6 when there is no key to do so. `connections refresh` ends with 4, 5 o
 ";
 
 /// The flags of the installation: described once.
-const INSTALLATION: [&str; 6] =
-    ["config", "listen", "public_url", "data_dir", "database_url", "allow_private_networks"];
+const INSTALLATION: [&str; 7] =
+    ["config", "listen", "public_url", "data_dir", "database_url", "catalog", "allow_private_networks"];
 
 /// The page.
 pub(super) fn page(mut program: Command) -> String {

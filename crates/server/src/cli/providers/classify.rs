@@ -19,7 +19,7 @@ use super::super::console::Console;
 use super::super::error::{CliError, Result};
 use super::super::span::in_words;
 use super::super::table::cell;
-use super::entries;
+use super::{Over, entries};
 
 /// The longest answer that the service reads.
 const LIMIT: u64 = 256 * 1024;
@@ -35,6 +35,8 @@ pub(crate) struct Classify {
     /// A header, such as 'retry-after: 30'; may be repeated
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
+    #[command(flatten)]
+    over: Over,
 }
 
 fn header(text: &str) -> std::result::Result<(String, String), &'static str> {
@@ -45,7 +47,7 @@ fn header(text: &str) -> std::result::Result<(String, String), &'static str> {
 impl Classify {
     /// Reads the body and says what it means.
     pub(super) fn run(self, console: &Console) -> Result<()> {
-        let provider = entries::get(&self.provider)?;
+        let provider = entries::get(&self.provider, self.over.folder())?;
         let mut body = Vec::new();
         let read = std::io::stdin().lock().take(LIMIT).read_to_end(&mut body);
         read.map_err(|why| CliError::Stream { stream: "standard input", why })?;

@@ -1,7 +1,7 @@
 //! The catalogue's entries, built in or from files, and what is wrong with them, by file and line.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use evergrant_core::catalogue::{self, Catalogue, EntryError, EntryErrors};
@@ -10,6 +10,8 @@ use evergrant_core::provider::Provider;
 use serde::Serialize;
 
 use super::super::error::{CliError, Result};
+use crate::catalogue::Entries;
+use crate::service::chain;
 
 /// Something to mend.
 #[derive(Debug, Serialize)]
@@ -22,19 +24,22 @@ pub(super) struct Finding {
     finding: String,
 }
 
-fn embedded() -> Result<Catalogue> {
-    Catalogue::embedded()
-        .map_err(|errors| CliError::Refused(format!("the catalogue in this program is wrong: {errors}")))
+/// The built-in entries, with those of `folder` over them.
+fn catalogue(folder: Option<&Path>) -> Result<Arc<Catalogue>> {
+    let entries = Entries::open(folder.map(Path::to_owned));
+    let entries =
+        entries.map_err(|error| CliError::Refused(format!("the catalogue can't be used: {}", chain(&error))))?;
+    Ok(entries.current())
 }
 
 /// Every entry, by id.
-pub(super) fn all() -> Result<Vec<Arc<Provider>>> {
-    Ok(embedded()?.all().cloned().collect())
+pub(super) fn all(folder: Option<&Path>) -> Result<Vec<Arc<Provider>>> {
+    Ok(catalogue(folder)?.all().cloned().collect())
 }
 
 /// One entry.
-pub(super) fn get(id: &str) -> Result<Arc<Provider>> {
-    let catalogue = embedded()?;
+pub(super) fn get(id: &str, folder: Option<&Path>) -> Result<Arc<Provider>> {
+    let catalogue = catalogue(folder)?;
     let found = id.parse::<ProviderId>().ok().and_then(|id| catalogue.get(&id));
     let ids: Vec<String> = catalogue.all().filter_map(|entry| entry.id.as_ref().map(ToString::to_string)).collect();
     found.ok_or_else(|| {

@@ -3,7 +3,7 @@
 mod classify;
 mod entries;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -20,11 +20,15 @@ pub(crate) enum Providers {
         /// Only those in whose id, name or category this text is found
         #[arg(long, value_name = "TEXT")]
         search: Option<String>,
+        #[command(flatten)]
+        over: Over,
     },
     /// Show one entry, with all that it inherits
     Show {
         /// The entry's id
         id: String,
+        #[command(flatten)]
+        over: Over,
     },
     /// Check the built-in catalogue, or files; ends with 1 if there is something to mend
     Lint {
@@ -39,17 +43,33 @@ const COLUMNS: [(&str, &str); 5] =
     [("id", "/id"), ("name", "/name"), ("category", "/category"), ("kind", "/kind"), ("verified", "/verified")];
 const FIRST: [&str; 8] = ["id", "name", "kind", "category", "notes", "authorize_url", "token_url", "userinfo_url"];
 
+/// Entries of one's own.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Over {
+    /// A folder of entries that are read over the built-in ones
+    #[arg(long, value_name = "FOLDER", env = "EVERGRANT_CATALOG", hide_env_values = true)]
+    catalog: Option<PathBuf>,
+}
+
+impl Over {
+    fn folder(&self) -> Option<&Path> {
+        self.catalog.as_deref()
+    }
+}
+
 impl Providers {
     /// Does it.
     pub(super) fn run(self, console: &Console) -> Result<()> {
         match self {
-            Providers::List { search } => {
-                let items = entries::all()?.into_iter().map(|entry| json!(*entry)).filter(|entry| fits(entry, &search));
-                let list = json!({ "items": items.collect::<Vec<Value>>(), "next_cursor": null });
-                console.show(&list, |list| Table::of_items(list, &COLUMNS).or("No entry."))
+            Providers::List { search, over } => {
+                let all = entries::all(over.folder())?;
+                let items: Vec<Value> =
+                    all.iter().map(|entry| json!(**entry)).filter(|entry| fits(entry, &search)).collect();
+                let of_items = |list: &Value| Table::of_items(&json!({ "items": list }), &COLUMNS).or("No entry.");
+                console.show(&Value::Array(items), of_items)
             }
-            Providers::Show { id } => {
-                let entry = json!(*entries::get(&id)?);
+            Providers::Show { id, over } => {
+                let entry = json!(*entries::get(&id, over.folder())?);
                 console.show(&entry, |entry| fields(entry, &FIRST))
             }
             Providers::Lint { files } => lint(&files, console),
