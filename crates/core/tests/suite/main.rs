@@ -5,6 +5,7 @@ mod catalogue;
 mod circuit;
 mod facts;
 mod lifecycle;
+mod provider_facts;
 mod schedule;
 mod scrub;
 mod token_answer;

@@ -124,3 +124,48 @@ fn entries_of_ones_own_need_one_file_and_no_new_program() {
     let refused = shell.run(&[&["providers", "list"], &over[..]].concat());
     assert!(refused.code != 0 && refused.stderr.contains("bad.toml, line 3: `token_ulr`"), "{}", refused.stderr);
 }
+
+#[test]
+fn ten_broken_entries_are_each_named_by_file_and_line() {
+    let shell = Shell::new();
+    let head =
+        "name = 'Acme NUMBER'\nsources = ['https://acme.example/docs']\nauthorize_url = 'https://acme.example/a'\n";
+    let token = "token_url = 'https://acme.example/t'\n";
+    let shop = "[variables.shop]\npattern = '[a-z.]+'\ntitle = 'the shop'\nexample = 'x.example'\n";
+    let broken: [(String, usize, &str); 10] = [
+        (format!("{head}{token}tokn_format = 'json'\n"), 5, "`token_format`"),
+        (format!("{head}{token}pkce = 7\n"), 5, "`pkce`"),
+        (head.to_owned(), 1, "expected the token endpoint"),
+        (format!("{head}token_url = 'http://acme.example/t'\n"), 4, "an address with https"),
+        (format!("{head}token_url = 'https://stranger.example/t'\n"), 4, "secrets go to stranger.example"),
+        (format!("{head}token_url = 'https://{{shop}}/t'\n{shop}"), 5, "decides at whose domain"),
+        (format!("{head}token_url = 'https://{{shop}}.acme.example/t'\n"), 4, "`shop` to be described"),
+        (
+            format!("{}{token}", head.replace("sources = ['https://acme.example/docs']", "")),
+            1,
+            "nothing says where this comes from",
+        ),
+        (format!("{head}{token}replay = 'single'\n"), 1, "nothing says how long access tokens live"),
+        (format!("{head}{token}[[rules]]\nclass = 'invalid_grant'\n"), 5, "at least one condition"),
+    ];
+    let mut files = vec!["providers".to_owned(), "lint".to_owned()];
+    for (number, (text, ..)) in broken.iter().enumerate() {
+        let file = format!("acme-{number}.toml");
+        std::fs::write(shell.folder().join(&file), text.replace("NUMBER", &number.to_string())).unwrap();
+        files.push(file);
+    }
+    // What can't be read hides what is only worth a look: each file by itself, then all at once.
+    for (number, (_, line, says)) in broken.iter().enumerate() {
+        let file = format!("acme-{number}.toml");
+        let ran = shell.run(&["providers", "lint", &file]);
+        let place = format!("{file}:{line}: ");
+        let told = ran.stdout.lines().any(|told| told.starts_with(&place) && told.contains(says));
+        assert!(ran.code == 1 && told, "{place}{says}\n{}", ran.stdout);
+    }
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let all = shell.run(&files);
+    assert_eq!(all.code, 1);
+    for number in [0, 1, 2, 3, 5, 6, 9] {
+        assert!(all.stdout.contains(&format!("acme-{number}.toml:")), "{number}: {}", all.stdout);
+    }
+}
