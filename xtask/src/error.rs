@@ -52,6 +52,9 @@ pub enum Error {
         /// The command line as a person would type it.
         command: String,
     },
+    /// What it printed is no object of files and texts.
+    #[error("`evergrant generate providers` printed no object of files and texts")]
+    NoPages,
     /// Something the tests need is missing, and cannot be installed from here.
     #[error("the tests need what this machine lacks:\n{0}")]
     Missing(crate::needs::Lacking),

@@ -16,6 +16,8 @@ pub(crate) enum Generate {
     Configuration,
     /// docs/cli.md
     Cli,
+    /// docs/providers/, as an object of files and texts
+    Providers,
 }
 
 impl Generate {
@@ -25,6 +27,7 @@ impl Generate {
             Generate::Openapi => print(&format!("{:#}\n", serde_json::json!(crate::http::document()))),
             Generate::Configuration => print(&crate::config::reference()),
             Generate::Cli => print(&commands::page(super::Cli::command())),
+            Generate::Providers => print(&serde_json::json!(super::providers::pages()?).to_string()),
         }
     }
 }

@@ -2,14 +2,17 @@
 
 mod classify;
 mod entries;
+mod page;
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::console::Console;
 use super::error::{CliError, Result};
-use super::table::{Table, cell, fields};
+use super::table::{Table, cell};
 use classify::Classify;
 
 /// What to do with the catalogue.
@@ -23,7 +26,7 @@ pub(crate) enum Providers {
         #[command(flatten)]
         over: Over,
     },
-    /// Show one entry, with all that it inherits
+    /// Show one entry: how to register a client, what is asked for, how long tokens live, and what goes wrong
     Show {
         /// The entry's id
         id: String,
@@ -41,7 +44,6 @@ pub(crate) enum Providers {
 
 const COLUMNS: [(&str, &str); 5] =
     [("id", "/id"), ("name", "/name"), ("category", "/category"), ("kind", "/kind"), ("verified", "/verified")];
-const FIRST: [&str; 8] = ["id", "name", "kind", "category", "notes", "authorize_url", "token_url", "userinfo_url"];
 
 /// Entries of one's own.
 #[derive(Debug, clap::Args)]
@@ -69,13 +71,30 @@ impl Providers {
                 console.show(&Value::Array(items), of_items)
             }
             Providers::Show { id, over } => {
-                let entry = json!(*entries::get(&id, over.folder())?);
-                console.show(&entry, |entry| fields(entry, &FIRST))
+                let entry = entries::get(&id, over.folder())?;
+                console.show(&json!(*entry), |_| page::page(&entry))
             }
             Providers::Lint { files } => lint(&files, console),
             Providers::Classify(classify) => classify.run(console),
         }
     }
+}
+
+/// The pages under `docs/providers/`, by their files' names: one for each built-in entry, and a list of them.
+pub(super) fn pages() -> Result<BTreeMap<String, String>> {
+    let all = entries::all(None)?;
+    let mut list = String::from(
+        "# Providers\n\nPrinted by `cargo xtask generate` from the files in `catalog/`. `evergrant providers show ID` prints each of them.\n\n\
+         | provider | id | category |\n| --- | --- | --- |\n",
+    );
+    let mut pages = BTreeMap::new();
+    for entry in &all {
+        let id = entry.id.as_ref().map_or("", |id| id.as_str());
+        let _ = writeln!(list, "| [{}]({id}.md) | `{id}` | {} |", entry.name, entry.category);
+        pages.insert(format!("{id}.md"), page::page(entry));
+    }
+    pages.insert("README.md".to_owned(), list);
+    Ok(pages)
 }
 
 fn fits(entry: &Value, search: &Option<String>) -> bool {

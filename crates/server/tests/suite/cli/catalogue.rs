@@ -83,6 +83,10 @@ fn entries_are_listed_found_and_shown() {
         assert!(text.to_lowercase().contains("google"), "{text}");
     }
     assert_eq!(shell.run(&["providers", "show", "strava", "--json"]).document()["policy"]["margin"], 1800.0);
+    let page = shell.run(&["providers", "show", "zendesk"]).stdout;
+    for said in ["# Zendesk", "/oauth/callback/<integration>", "`subdomain`", "30 min", "## What goes wrong"] {
+        assert!(page.contains(said), "{said}: {page}");
+    }
     let unknown = shell.run(&["providers", "show", "strva", "--json"]);
     assert_eq!((unknown.code, unknown.document()["code"].as_str()), (3, Some("not_found")));
     assert!(unknown.stderr.contains("`strava`"), "{}", unknown.stderr);
