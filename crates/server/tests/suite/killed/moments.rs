@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use evergrant_testkit::{Fault, FaultRule, Judge, Spend};
+use evergrant_testkit::{Fault, FaultRule, Judge, Ledger, Spend};
 
 use crate::serving::{Dice, Home};
 use crate::waiting::{pass, wait_for};
 
 /// How long the judge is given to see what is waited for.
-const LIMIT: Duration = Duration::from_secs(30);
+pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// Where in a refresh the kill falls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,28 +66,52 @@ pub struct Steered {
     pub journalled: Vec<usize>,
 }
 
-/// Waits until the moment has come.
-pub async fn come(moment: Moment, judge: &Judge, home: &Home, clients: &[String], dice: &mut Dice) -> Steered {
-    let none = Steered { _lock: None, journalled: Vec::new() };
-    let Some(fault) = moment.fault() else {
-        let wanted = judge.ledger().spends.len() + usize::try_from(dice.below(6)).unwrap_or_default();
-        judge.wait_until(LIMIT, |ledger| ledger.spends.len() >= wanted).await.expect("grants rotate");
-        pass(Duration::from_millis(dice.below(150))).await;
-        return none;
-    };
-    let name = fault.name().to_owned();
-    let from = judge.ledger().spends.len();
-    let client = dice.one_of(clients);
-    judge.fault(FaultRule::lasting(fault).client(client));
-    let wanted = 1 + usize::try_from(dice.below(2)).unwrap_or_default();
-    let there = |spend: &&Spend| spend.faults.contains(&name) && moment.is_there(spend);
-    let come = judge.wait_until(LIMIT, |ledger| ledger.spends[from..].iter().filter(there).count() >= wanted).await;
-    assert!(come.is_ok(), "{moment:?}: {come:?}");
-    if moment == Moment::Uncommitted {
-        return uncommitted(judge, home, &name, from).await;
+/// A moment that is waited for.
+pub struct Awaited {
+    moment: Moment,
+    /// The fault that brings it about, where it is steered.
+    fault: Option<String>,
+    /// How many uses there were before.
+    from: usize,
+    /// How many uses must have come to that point.
+    wanted: usize,
+}
+
+impl Awaited {
+    /// Has the judge misbehave for one client as the moment wants it.
+    pub fn begin(moment: Moment, judge: &Judge, clients: &[String], dice: &mut Dice) -> Self {
+        let from = judge.ledger().spends.len();
+        let Some(fault) = moment.fault() else {
+            let wanted = usize::try_from(dice.below(6)).unwrap_or_default();
+            return Awaited { moment, fault: None, from, wanted };
+        };
+        let name = fault.name().to_owned();
+        let client = dice.one_of(clients);
+        judge.fault(FaultRule::lasting(fault).client(client));
+        let wanted = 1 + usize::try_from(dice.below(2)).unwrap_or_default();
+        Awaited { moment, fault: Some(name), from, wanted }
     }
-    pass(Duration::from_millis(dice.below(40))).await;
-    none
+
+    /// Whether it comes within this time.
+    pub async fn comes_within(&self, limit: Duration, judge: &Judge) -> bool {
+        let there = |spend: &&Spend| match &self.fault {
+            Some(name) => spend.faults.contains(name) && self.moment.is_there(spend),
+            None => true,
+        };
+        let reached = |ledger: &Ledger| ledger.spends[self.from..].iter().filter(there).count() >= self.wanted;
+        judge.wait_until(limit, reached).await.is_ok()
+    }
+
+    /// What it is like when it has come: the service is killed in it.
+    pub async fn reached(self, judge: &Judge, home: &Home, dice: &mut Dice) -> Steered {
+        let none = Steered { _lock: None, journalled: Vec::new() };
+        match (self.moment, &self.fault) {
+            (Moment::Uncommitted, Some(name)) => return uncommitted(judge, home, name, self.from).await,
+            (_, Some(_)) => pass(Duration::from_millis(dice.below(40))).await,
+            (_, None) => pass(Duration::from_millis(dice.below(150))).await,
+        }
+        none
+    }
 }
 
 /// Lets the answers out while the database takes no writes, and waits until the journal has them.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::judgement;
-use super::moments::{Moment, come};
+use super::moments::{Awaited, LIMIT, Moment};
 use crate::serving::{Dice, Home, Serving};
 use crate::waiting::{pass, wait_for};
 use crate::world::text;
@@ -27,6 +27,8 @@ const WINDOW: Duration = Duration::from_secs(60);
 pub const REPLAY_AFTER: f64 = 0.6;
 /// Connections of each kind.
 const PEOPLE: usize = 5;
+/// How long a moment is waited for before those whose grants are lost are looked after again.
+const LOOK_AFTER: Duration = Duration::from_secs(2);
 /// How long the last refresh of everybody may take, with all back-offs.
 const AT_REST: Duration = Duration::from_secs(60);
 
@@ -146,7 +148,17 @@ impl Storm {
         others.spawn(measure(storm.judge.clone(), storm.home.folder.path().join("probe"), storm.writes.clone()));
         for round in 0..kills {
             let moment = Moment::draw(number + round, &mut dice);
-            let steered = come(moment, &storm.judge, &storm.home, &storm.clients, &mut dice).await;
+            let awaited = Awaited::begin(moment, &storm.judge, &storm.clients, &mut dice);
+            wait_for(LIMIT, &format!("the moment {moment:?}"), async || {
+                let came = awaited.comes_within(LOOK_AFTER, &storm.judge).await;
+                // Where a kill has cost everybody's grant of a client, nothing rotates there until they have consented anew.
+                if !came {
+                    storm.look_after(&serving.api).await;
+                }
+                came.then_some(())
+            })
+            .await;
+            let steered = awaited.reached(&storm.judge, &storm.home, &mut dice).await;
             storm.address.send_replace(None);
             let at = storm.judge.now();
             storm.words += &serving.kill().await;
