@@ -8,6 +8,7 @@ use evergrant_core::id::{AttemptId, SubjectId};
 use evergrant_core::integration::Integration;
 use evergrant_core::lifecycle::{self, Circumstances, Event};
 use evergrant_core::lifetime::{Expiry, TokenSet};
+use evergrant_core::provider::{Provider, Renewal};
 use evergrant_core::schedule;
 use evergrant_core::time::Timestamp;
 use evergrant_store::{Decided, NewAudit, NewEvent, NewGrantFor, NewNotice, Placed, Store, Target, TokenRecord};
@@ -64,6 +65,7 @@ impl Service {
         let jitter = self.entropy.fraction();
         let (integration, base) = (integration.clone(), self.base.clone());
         let (origin, facts, account) = (arrival.origin, arrival.facts, arrival.account.clone());
+        let asked = arrival.requested_scopes.clone().unwrap_or_default();
         let new = NewGrantFor {
             integration: integration.name.clone(),
             subject: arrival.subject,
@@ -90,7 +92,12 @@ impl Service {
                 refresh_expires_at: kept.unwrap_or(facts.refresh_expires_at),
                 ..facts
             };
-            Decided { keep_refresh_token: kept.is_some(), ..decide(found, facts, origin, &around, now) }
+            let short = if origin == Origin::Connect { shortfalls(&facts, &asked, provider) } else { Vec::new() };
+            let decided = decide(found, facts, origin, &around, now);
+            let told =
+                |event: NewEvent| short.iter().cloned().fold(event, |event, (name, what)| event.with(name, what));
+            let events = decided.events.into_iter().map(told).collect();
+            Decided { keep_refresh_token: kept.is_some(), events, ..decided }
         };
         (new, decide)
     }
@@ -122,6 +129,27 @@ fn decide(
         (Origin::Connect, Some(_)) => "connection.reconnected",
     };
     Decided { life, next_at, keep_refresh_token: false, notices, events: vec![NewEvent::new(kind)] }
+}
+
+/// What a new grant has less of than one would expect: told at once with its event, because later it is a riddle.
+fn shortfalls(facts: &GrantFacts, asked: &[String], provider: &Provider) -> Vec<(&'static str, Value)> {
+    let mut short = Vec::new();
+    let missing: Vec<&str> = asked.iter().filter(|scope| !facts.scopes.contains(scope)).map(String::as_str).collect();
+    if !missing.is_empty() {
+        short.push(("missing_scopes", missing.into()));
+    }
+    if facts.expiry == Expiry::Unknown {
+        short.push(("lifetime", "unknown".into()));
+    }
+    let renews = provider.renewal == Renewal::RefreshToken && facts.expiry != Expiry::Never;
+    if renews && !facts.has_refresh_token {
+        let hint = provider.offline_hint.as_str();
+        short.push((
+            "refresh_token",
+            if hint.is_empty() { "none came".into() } else { format!("none came; what brings one: {hint}").into() },
+        ));
+    }
+    short
 }
 
 /// The stored refresh token stays when the new grant brings none: only for the same account, and unless it was judged

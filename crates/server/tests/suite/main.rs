@@ -12,6 +12,7 @@ mod refresh;
 mod reload;
 mod routes;
 mod serving;
+mod shortfalls;
 mod variables;
 mod waiting;
 mod world;
