@@ -113,6 +113,11 @@ pub fn userinfo(provider: &Provider, client_id: &str, access_token: &AccessToken
     Some(draft.build(TokenFormat::Query))
 }
 
+/// A document that is read without any secret, such as an authorization server's metadata (RFC 8414 §3.1).
+pub fn document(url: &str) -> HttpRequest {
+    Draft::get(url).build(TokenFormat::Query)
+}
+
 fn token_call(
     provider: &Provider,
     client: &Client<'_>,

@@ -3,6 +3,7 @@
 mod authorize;
 mod catalogue;
 mod circuit;
+mod discovery;
 mod facts;
 mod lifecycle;
 mod provider_facts;

@@ -103,7 +103,7 @@ impl Command {
             Command::Init(command) => command.run(console).await,
             Command::Keys(command) => command.run(console).await,
             Command::Integrations(command) => command.run(console).await,
-            Command::Providers(command) => command.run(console),
+            Command::Providers(command) => command.run(console).await,
             Command::Connections(command) => command.run(console).await,
             Command::ConnectLink(command) => command.run(console).await,
             Command::Sweep(command) => command.run(console).await,

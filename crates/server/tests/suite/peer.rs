@@ -84,3 +84,34 @@ async fn a_certified_provider_is_connected_refreshed_five_times_survives_a_kill_
     assert_eq!(refused, 1, "nothing was refused but the refresh after the revocation");
     service.stop().await;
 }
+
+#[tokio::test]
+async fn an_issuer_alone_is_enough_to_connect_and_to_refresh_three_times() {
+    let options = OidcOptions { access_ttl: 3, ..OidcOptions::default() };
+    let peer = OidcProvider::start(&OidcProvider::folder(), &options).await.unwrap();
+    let home = Home::new("");
+    let issuer = peer.about.issuer.clone();
+    let ran = tokio::task::spawn_blocking(move || {
+        crate::cli::Shell::new().run(&["providers", "discover", &issuer, "--allow-private-networks", "--json"])
+    });
+    let entry = ran.await.unwrap().document();
+    assert_eq!(entry["issuer"], peer.about.issuer.as_str(), "{entry}");
+    let service = home.serve().await;
+    let integration = json!({
+        "name": "found",
+        "provider": entry,
+        "client_id": peer.about.client_id,
+        "client_secrets": [{ "secret": peer.about.client_secret }],
+    });
+    let made = service.api.post("/v1/integrations", &integration).await.unwrap();
+    assert_eq!(made.status, 201, "{}", made.text());
+    let wish = json!({ "integration": "found", "subject": "user-7" });
+    let page = connect(&link(&service.api, &wish).await, "dora").await;
+    assert_eq!(page.status(), 200, "{}", page.text());
+    let list = service.api.get("/v1/connections").await.unwrap().json();
+    let id = text(&list["items"][0]["id"]);
+    assert_eq!(list["items"][0]["account"]["id"], "dora", "{list}");
+    until(&service.api, &id, |connection| connection["refresh_count"].as_u64() >= Some(3)).await;
+    assert_eq!(works(&service.api, &id, &peer).await, "dora");
+    service.stop().await;
+}

@@ -1,6 +1,7 @@
 //! `evergrant providers`: the catalogue that is built into this program. Needs no service.
 
 mod classify;
+mod discover;
 mod entries;
 mod page;
 
@@ -14,6 +15,7 @@ use super::console::Console;
 use super::error::{CliError, Result};
 use super::table::{Table, cell};
 use classify::Classify;
+use discover::Discover;
 
 /// What to do with the catalogue.
 #[derive(Debug, clap::Subcommand)]
@@ -38,6 +40,8 @@ pub(crate) enum Providers {
         /// Files of entries; they may inherit from each other and from built-in ones [default: the built-in catalogue]
         files: Vec<PathBuf>,
     },
+    /// Write an entry from what an authorization server says of itself (RFC 8414, OpenID Connect Discovery)
+    Discover(Discover),
     /// Say what the service would make of an answer of a provider's token endpoint, whose body is read from standard input
     Classify(Classify),
 }
@@ -61,7 +65,7 @@ impl Over {
 
 impl Providers {
     /// Does it.
-    pub(super) fn run(self, console: &Console) -> Result<()> {
+    pub(super) async fn run(self, console: &Console) -> Result<()> {
         match self {
             Providers::List { search, over } => {
                 let all = entries::all(over.folder())?;
@@ -75,6 +79,7 @@ impl Providers {
                 console.show(&json!(*entry), |_| page::page(&entry))
             }
             Providers::Lint { files } => lint(&files, console),
+            Providers::Discover(discover) => discover.run(console).await,
             Providers::Classify(classify) => classify.run(console),
         }
     }

@@ -173,3 +173,19 @@ fn ten_broken_entries_are_each_named_by_file_and_line() {
         assert!(all.stdout.contains(&format!("acme-{number}.toml:")), "{number}: {}", all.stdout);
     }
 }
+
+#[test]
+fn an_issuer_that_does_not_describe_itself_is_told_with_everything_that_was_tried() {
+    let shell = Shell::new();
+    let nonsense = shell.run(&["providers", "discover", "auth.example.com"]);
+    assert_eq!(nonsense.code, 1);
+    assert!(nonsense.stderr.contains("such as https://auth.example.com"), "{}", nonsense.stderr);
+    // Nobody listens on port 9; and an address of this machine is not asked at all unless that is allowed.
+    for (more, says) in
+        [(&["--allow-private-networks"][..], "9/.well-known/openid-configuration: "), (&[], "private networks")]
+    {
+        let ran = shell.run(&[&["providers", "discover", "http://127.0.0.1:9"], more].concat());
+        assert_eq!(ran.code, 3, "{}", ran.stderr);
+        assert!(ran.stderr.contains(says) && ran.stderr.contains("by hand"), "{}", ran.stderr);
+    }
+}
