@@ -251,15 +251,22 @@ fn next_try(
     now: Timestamp,
 ) -> (Timestamp, Option<Timestamp>) {
     let policy = around.policy;
-    if failure.class == Class::RateLimited || failure.retry_after.is_some() {
-        let until = now.plus(failure.retry_after.unwrap_or(policy.rate_limit_wait));
+    let word = failure.retry_after.or_else(|| (failure.class == Class::RateLimited).then_some(policy.rate_limit_wait));
+    let word = word.map(|wait| now.plus(wait));
+    if let Some(until) = word.filter(|_| failure.spent != Spent::Unknown) {
         return (until, Some(until));
     }
     let back_off = now.plus(back_off(life.transient_failures, policy, around.jitter));
-    if failure.spent != Spent::Unknown || around.provider.replay == ReplayKind::None {
-        return (back_off, None);
+    let (next, not_before) = if failure.spent == Spent::Unknown && around.provider.replay != ReplayKind::None {
+        replay_at(life, around, back_off, now)
+    } else {
+        (back_off, None)
+    };
+    // Who asks for patience without saying that nothing was spent can make it later, never earlier.
+    match word {
+        Some(until) => (next.max(until), Some(not_before.map_or(until, |earliest| earliest.max(until)))),
+        None => (next, not_before),
     }
-    replay_at(life, around, back_off, now)
 }
 
 /// When a refresh token whose sending had no decided outcome is sent again (docs/lifecycle.md, the replay table).

@@ -223,6 +223,27 @@ fn an_unanswered_sending_is_replayed_by_the_kind_of_the_provider() {
 }
 
 #[test]
+fn who_asks_for_patience_without_saying_that_nothing_was_spent_makes_it_later_and_never_earlier() {
+    // A maintenance page under 200 with `Retry-After`: (kind, the wait, next try after it, and not before)
+    let table = [
+        (ReplayKind::Family, 1, 60, 60),
+        (ReplayKind::Single, 59, 60, 60),
+        (ReplayKind::Unknown, 61, 61, 61),
+        (ReplayKind::Confirm, 600, 600, 600),
+        (ReplayKind::None, 1, 60, 1),
+        (ReplayKind::None, 90, 90, 90),
+    ];
+    for (kind, wait, next, not_before) in table {
+        let mut told = Told::new(kind);
+        let failure = Failure { retry_after: Some(Duration::from_secs(wait)), ..failure(Class::Malformed) };
+        told.happens(Event::Failed { failure, sent_at: at(3599) }, 3600);
+        assert_eq!(told.next(), Some(3600 + next), "{kind:?} {wait}");
+        assert_eq!(told.life.not_before, Some(at(3600 + not_before)), "{kind:?} {wait}");
+        assert!(told.life.uncertain.is_some(), "{kind:?} {wait}");
+    }
+}
+
+#[test]
 fn after_the_first_replay_the_back_off_rules_and_never_less_than_the_rest() {
     let mut told = Told::new(ReplayKind::Family);
     told.fails(Class::Ambiguous, 3600);
