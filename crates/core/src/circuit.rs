@@ -2,7 +2,7 @@
 //!
 //! Values of the process, not of the database: each node sees its own calls. Pure: the caller brings `now` and the class.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use crate::id::ConnectionId;
@@ -205,7 +205,11 @@ const SAMPLE: usize = 3;
 /// Counts the refusals of an integration: when many fall at once, they are not believed until a sample was tried again.
 #[derive(Clone, Debug, Default)]
 pub struct MassVerdicts {
-    recent: VecDeque<(Timestamp, ConnectionId)>,
+    /// When each connection was last refused; as many as were refused, because a share of all is asked for.
+    latest: HashMap<ConnectionId, Timestamp>,
+    /// The refusals in the order in which they fell. One that a later refusal of the same connection has overtaken stays
+    /// until it comes to the front.
+    order: VecDeque<(Timestamp, ConnectionId)>,
     brake: Brake,
 }
 
@@ -257,21 +261,35 @@ pub struct Decision {
 impl MassVerdicts {
     /// Notes a refusal of `connection` (`invalid_grant`, `auth_rejected`, `unknown`); says whether this one pulls the brake.
     pub fn refused(&mut self, connection: &ConnectionId, connections: u64, policy: &Policy, now: Timestamp) -> bool {
-        let keeps_all = self.is_pulled();
-        self.recent.retain(|(at, id)| (keeps_all || now.since(*at) < policy.brake_window) && id != connection);
-        self.recent.push_back((now, connection.clone()));
-        while self.recent.len() > 4096 {
-            self.recent.pop_front();
-        }
-        let hit = self.recent.len() as u64;
+        self.latest.insert(connection.clone(), now);
+        self.order.push_back((now, connection.clone()));
+        self.forget(policy, now);
+        let hit = self.latest.len() as u64;
         let enough = hit >= u64::from(policy.brake_connections.max(1));
         let share = hit.saturating_mul(100) >= connections.saturating_mul(u64::from(policy.brake_share));
         if enough && share && !self.is_pulled() {
-            let wanted = self.recent.len().min(SAMPLE);
+            let wanted = self.latest.len().min(SAMPLE);
             self.brake = Brake::Pulled { at: now, wanted, sample: Vec::new() };
             return true;
         }
         false
+    }
+
+    /// Drops what fell before the window, from the front: each refusal is looked at once, however many there are. While the
+    /// brake is pulled none is dropped, because each is a suspect.
+    fn forget(&mut self, policy: &Policy, now: Timestamp) {
+        let keeps_all = self.is_pulled();
+        while let Some((at, connection)) = self.order.front() {
+            let overtaken = self.latest.get(connection) != Some(at);
+            let gone = !keeps_all && now.since(*at) >= policy.brake_window;
+            if !overtaken && !gone {
+                return;
+            }
+            if !overtaken {
+                self.latest.remove(connection);
+            }
+            self.order.pop_front();
+        }
     }
 
     /// Whether verdicts are suspended.
@@ -329,11 +347,12 @@ impl MassVerdicts {
 
     fn decide(&mut self, apply: bool, now: Timestamp) -> Decision {
         self.brake = Brake::Decided { at: now, apply };
-        Decision { apply, suspects: self.recent.drain(..).map(|(_, id)| id).collect() }
+        self.order.clear();
+        Decision { apply, suspects: self.latest.drain().map(|(id, _)| id).collect() }
     }
 
     /// The connections that were refused within the window, or since the brake was pulled.
     pub fn connections(&self) -> impl Iterator<Item = &ConnectionId> {
-        self.recent.iter().map(|(_, id)| id)
+        self.latest.keys()
     }
 }

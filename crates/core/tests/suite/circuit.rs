@@ -116,6 +116,33 @@ fn the_brake_is_pulled_by_twenty_connections_that_are_five_percent_within_ten_mi
 }
 
 #[test]
+fn the_brake_holds_however_many_connections_an_integration_has() {
+    let policy = Policy::default();
+    let mut verdicts = MassVerdicts::default();
+    let refused = |number: u64| {
+        let mut bytes = [0; 10];
+        bytes[2..].copy_from_slice(&number.to_be_bytes());
+        ConnectionId::make(at(0), bytes)
+    };
+    // 100,000 connections; 5 % of them are 5,000.
+    let pulled_by = (1..=6000).find(|number| verdicts.refused(&refused(*number), 100_000, &policy, at(0)));
+    assert_eq!(pulled_by, Some(5000));
+}
+
+#[test]
+fn a_refusal_counts_for_ten_minutes_and_not_a_second_longer() {
+    for (pause, pulled) in [(599, true), (600, false)] {
+        let mut verdicts = MassVerdicts::default();
+        let policy = Policy::default();
+        for number in 0..19 {
+            assert!(!verdicts.refused(&connection(number), 100, &policy, at(0)));
+        }
+        assert_eq!(verdicts.refused(&connection(19), 100, &policy, at(pause)), pulled, "{pause} s later");
+        assert_eq!(verdicts.connections().count(), if pulled { 20 } else { 1 });
+    }
+}
+
+#[test]
 fn one_connection_that_fails_often_does_not_pull_the_brake() {
     let mut verdicts = MassVerdicts::default();
     for second in 0..100 {
