@@ -1,4 +1,5 @@
-//! The 84 answers that providers were seen to give, held against the catalogue as it lies in the repository.
+//! Answers that providers were seen to give, held against the catalogue as it lies in the repository: the general ones, and
+//! those of each provider's own threads.
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,11 +18,19 @@ struct Case {
     headers: std::collections::BTreeMap<String, String>,
     body: String,
     class: String,
+    /// `code` for an answer to the exchange of an authorization code; a refresh otherwise.
+    #[serde(default)]
+    purpose: String,
 }
 
 fn cases() -> Vec<Case> {
     let text = include_str!("../facts/refresh-answers.json");
     serde_json::from_str(text).expect("the facts are a list of cases")
+}
+
+/// What one provider alone was seen to say, each with where.
+fn quirks() -> Vec<Case> {
+    serde_json::from_str(include_str!("../facts/quirk-answers.json")).expect("a list of cases")
 }
 
 /// The catalogue from the files themselves, so that a new one counts before anything is built anew.
@@ -43,16 +52,18 @@ fn outcome(catalogue: &Catalogue, case: &Case) -> Outcome {
     let headers: Vec<(String, String)> = case.headers.clone().into_iter().collect();
     let answer = AnswerParts { status: case.status, headers: &headers, body: case.body.as_bytes() };
     let now = Timestamp::parse_rfc3339("2026-11-20T12:00:00Z").expect("a time");
-    classify(&provider, &answer, now, Purpose::Refresh, &["abc123"])
+    let purpose = if case.purpose == "code" { Purpose::CodeExchange } else { Purpose::Refresh };
+    classify(&provider, &answer, now, purpose, &["abc123"])
 }
 
 #[test]
 fn every_answer_of_the_facts_is_classified_as_stated() {
     let catalogue = catalogue();
     let cases = cases();
-    assert_eq!(cases.len(), 84);
+    assert_eq!((cases.len(), quirks().len()), (84, 72));
     let wrong: Vec<String> = cases
         .iter()
+        .chain(&quirks())
         .filter_map(|case| {
             let class = outcome(&catalogue, case).class();
             let said = format!("{} {} {} -> {class}, expected {}", case.provider, case.status, case.body, case.class);
@@ -65,7 +76,7 @@ fn every_answer_of_the_facts_is_classified_as_stated() {
 #[test]
 fn the_notes_of_the_facts_hold_too() {
     let catalogue = catalogue();
-    for case in cases() {
+    for case in cases().into_iter().chain(quirks()) {
         let outcome = outcome(&catalogue, &case);
         let what = format!("{} {} {}", case.provider, case.status, case.body);
         match &outcome {
