@@ -74,6 +74,13 @@ pub fn needs_userinfo(provider: &Provider) -> bool {
     places.iter().any(|place| place.source == Source::Userinfo)
 }
 
+/// Whether the provider itself says whose grant it is. What came through the person's browser (a callback's parameter) names
+/// an account, but whoever sits before that browser could have written it.
+pub fn is_vouched_for(provider: &Provider) -> bool {
+    let places = places(&provider.account_id_pointer, provider).unwrap_or_default();
+    !places.is_empty() && places.iter().all(|place| place.source != Source::Callback)
+}
+
 /// The account that a userinfo answer tells. None where it tells none; the answer's status is the caller's to look at.
 pub fn from_userinfo(provider: &Provider, bytes: &[u8]) -> Option<AccountHint> {
     let text = body::text_of(bytes);

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::grant::GrantFacts;
 use crate::id::{AccountId, ConnectionId, IntegrationName, SubjectId};
+use crate::lifetime::AccountHint;
 use crate::notice::NoticeKind;
 use crate::outcome::Class;
 use crate::time::{Timestamp, millis, opt_millis};
@@ -52,6 +53,12 @@ pub struct Account {
     /// Which of several token pairs of one grant this is (Slack's `bot` and `user`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
+}
+
+impl From<AccountHint> for Account {
+    fn from(hint: AccountHint) -> Self {
+        Account { id: hint.id, name: hint.name, kind: None }
+    }
 }
 
 /// What the application or the proxy last reported of a use.

@@ -3,6 +3,7 @@
 //! A link names what it is for and what made it necessary. It is spent when that is over: a reconnect that succeeds ends
 //! the episode, and with it every link that was made in it.
 
+use evergrant_core::account;
 use evergrant_core::connection::{Connection, Status};
 use evergrant_core::id::{ConnectionId, IntegrationName, SubjectId};
 use evergrant_core::integration::Integration;
@@ -54,7 +55,7 @@ pub fn is_for_now(connection: &Connection, link_mark: i64) -> bool {
 /// Whether a link alone is safe for a reconnect: only where just the known account is accepted.
 pub fn can_reconnect_by_link(connection: &Connection, integration: &Integration) -> bool {
     let provider = &integration.provider;
-    connection.account.is_some() && !provider.account_id_pointer.is_empty() && !provider.authorize_url.is_empty()
+    connection.account.is_some() && account::is_vouched_for(provider) && !provider.authorize_url.is_empty()
 }
 
 /// Makes and reads links.

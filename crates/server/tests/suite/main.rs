@@ -15,4 +15,5 @@ mod serving;
 mod shortfalls;
 mod variables;
 mod waiting;
+mod whose_account;
 mod world;

@@ -9,7 +9,9 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use evergrant_core::account;
 use evergrant_core::authorize::{Callback, CallbackAnswer, ErrorKind, check_issuer, parse_callback};
+use evergrant_core::connection::Account;
 use evergrant_core::id::IntegrationName;
 use evergrant_core::integration::Integration;
 use evergrant_core::secret::{AuthorizationCode, CodeVerifier, OneTime, kind};
@@ -157,7 +159,9 @@ impl Service {
             }
             CallbackAnswer::Nothing => return failed(Failure::NoCode),
         };
-        let context = Context { integration: integration.name.clone(), scopes: waiting.scopes, callback: facts };
+        let account = account::from_callback(&at.provider, |name| callback.param(name)).map(Account::from);
+        let context =
+            Context { integration: integration.name.clone(), scopes: waiting.scopes, callback: facts, account };
         match plan.binding {
             Binding::App => match self.park(session, code, waiting.verifier.0, context, state).await {
                 Ok(true) => StateResult::Pending,

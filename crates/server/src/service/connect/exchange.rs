@@ -231,7 +231,7 @@ impl Service {
         tokens: evergrant_core::lifetime::TokenSet,
         sent_at: Timestamp,
     ) -> Result<PendingGrant, Refusal> {
-        let account = tokens.account.clone().map(|hint| Account { id: hint.id, name: hint.name, kind: None });
+        let account = tokens.account.clone().map(Account::from).or_else(|| exchange.context.account.clone());
         let mut provider_data = exchange.context.callback.clone();
         provider_data.extend(tokens.provider_data.clone());
         let scopes = exchange.context.scopes.clone();

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use evergrant_core::account;
 use evergrant_core::authorize::is_reserved;
 use evergrant_core::connection::Connection;
 use evergrant_core::id::{ConnectionId, IntegrationName, SubjectId};
@@ -146,7 +147,7 @@ fn binding(
     integrations: &[Arc<Integration>],
     reconnect: Option<&Connection>,
 ) -> Result<Binding, Refusal> {
-    let tells_account = |integration: &Arc<Integration>| !integration.provider.account_id_pointer.is_empty();
+    let tells_account = |integration: &Arc<Integration>| account::is_vouched_for(&integration.provider);
     let binding = wish.binding.unwrap_or(if returns { Binding::App } else { Binding::Link });
     if binding == Binding::App && !returns {
         return Err(Refusal::invalid("return_url", "it is required where the application says who is signed in"));
@@ -157,14 +158,14 @@ fn binding(
         return Err(Refusal::invalid("subject", expected));
     }
     if !has_subject && !integrations.iter().all(tells_account) {
-        let expected = "it is required, because this provider does not tell which account signs in";
+        let expected = "it is required, because this provider does not tell for certain which account signs in";
         return Err(Refusal::invalid("subject", expected));
     }
     let Some(connection) = reconnect else { return Ok(binding) };
     // A reconnect link is safe by itself only where just the known account is accepted.
     if binding == Binding::Link && (connection.account.is_none() || !integrations.iter().all(tells_account)) {
-        let expected = "it must be \"app\", with a return_url: this connection's account is not known, so a link alone could \
-                        connect anybody's";
+        let expected = "it must be \"app\", with a return_url: this connection's account is not known for certain, so a link \
+                        alone could connect anybody's";
         return Err(Refusal::invalid("binding", expected));
     }
     Ok(binding)

@@ -1,6 +1,7 @@
 //! How far a connect session is: written beside it, without any secret, so that a repeated call, a second callback and the
 //! next start find what became of it.
 
+use evergrant_core::connection::Account;
 use evergrant_core::id::{ConnectionId, IntegrationName};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -40,6 +41,9 @@ pub struct Context {
     pub scopes: Vec<String>,
     /// What the callback told that calling the provider needs.
     pub callback: Map<String, Value>,
+    /// The account that the callback named, where the provider tells it there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Account>,
 }
 
 impl Progress {

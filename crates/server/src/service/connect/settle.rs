@@ -169,7 +169,7 @@ impl Service {
             408 | 429 | 500..=599 => Err(NoAccount::NotNow(not_now(integration))),
             200..=299 => {
                 let hint = account::from_userinfo(provider, &answer.body).ok_or_else(never)?;
-                Ok(Some(Account { id: hint.id, name: hint.name, kind: None }))
+                Ok(Some(hint.into()))
             }
             _ => Err(never()),
         }
