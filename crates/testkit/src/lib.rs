@@ -31,6 +31,7 @@ mod resource;
 mod routes;
 mod secrets;
 mod serve;
+pub mod stage;
 mod state;
 mod switches;
 mod token;

@@ -4,6 +4,7 @@ mod api;
 mod cli;
 mod config;
 mod connect;
+mod every_provider;
 mod killed;
 mod late;
 mod leaks;
