@@ -185,7 +185,7 @@ impl App {
     /// As [`App::open`].
     pub async fn open_in(config: Config, around: Surroundings) -> Result<App, StartError> {
         safe_public_url(&config)?;
-        let catalogue = Entries::open(config.catalog.clone());
+        let catalogue = Entries::open(config.catalog.clone(), config.allow_private_networks);
         let catalogue = Arc::new(catalogue.map_err(|error| StartError::Catalogue { what: chain(&error) })?);
         let (store, made_key_at) = open_store(&config, &around, &catalogue).await?;
         let opened = App::assemble(&config, &around, catalogue, store.clone()).await;

@@ -36,23 +36,25 @@ pub enum EntriesError {
 #[derive(Debug)]
 pub struct Entries {
     folder: Option<PathBuf>,
+    private_networks: bool,
     current: RwLock<Arc<Catalogue>>,
     /// What was read last, and the texts that are in force.
     seen: Mutex<(Look, Texts)>,
 }
 
 impl Entries {
-    /// The built-in entries, with those of `folder` over them.
+    /// The built-in entries, with those of `folder` over them; these may speak plain http on loopback if `private_networks`
+    /// are allowed.
     ///
     /// # Errors
     /// [`EntriesError`]: at the start everything must be right.
-    pub fn open(folder: Option<PathBuf>) -> Result<Self, EntriesError> {
+    pub fn open(folder: Option<PathBuf>, private_networks: bool) -> Result<Self, EntriesError> {
         let (look, texts) = match &folder {
             Some(folder) => (look(folder)?, read(folder)?),
             None => Default::default(),
         };
-        let current = RwLock::new(Arc::new(over_built_in(&texts).map_err(EntriesError::Wrong)?));
-        Ok(Entries { folder, current, seen: Mutex::new((look, texts)) })
+        let current = RwLock::new(Arc::new(over_built_in(&texts, private_networks).map_err(EntriesError::Wrong)?));
+        Ok(Entries { folder, private_networks, current, seen: Mutex::new((look, texts)) })
     }
 
     /// The catalogue.
@@ -71,11 +73,11 @@ impl Entries {
             Err(error) => return (false, Err(error)),
         };
         seen.0 = found;
-        let (texts, catalogue, wrong) = match over_built_in(&new) {
+        let (texts, catalogue, wrong) = match over_built_in(&new, self.private_networks) {
             Ok(catalogue) => (new, Some(catalogue), Ok(())),
             Err(errors) => {
                 let kept = with_old(new, &errors, &seen.1);
-                let catalogue = over_built_in(&kept).ok();
+                let catalogue = over_built_in(&kept, self.private_networks).ok();
                 (kept, catalogue, Err(EntriesError::Wrong(errors)))
             }
         };
@@ -90,10 +92,10 @@ impl Entries {
 ///
 /// # Errors
 /// [`EntryErrors`] with everything that is wrong.
-fn over_built_in(texts: &Texts) -> Result<Catalogue, EntryErrors> {
+fn over_built_in(texts: &Texts, private_networks: bool) -> Result<Catalogue, EntryErrors> {
     let mut all: BTreeMap<&str, &str> = Catalogue::embedded_files().collect();
     all.extend(texts.iter().map(|(name, text)| (name.as_str(), text.as_str())));
-    Catalogue::from_files(all)
+    Catalogue::from_files_on(all, private_networks)
 }
 
 /// The new files, but the old ones in the place of those that are wrong.

@@ -47,7 +47,7 @@ const NOT_AS_HEADER: [&str; 7] =
     ["authorization", "host", "content-length", "transfer-encoding", "connection", "cookie", "expect"];
 
 /// A catalogue file's entry: as any, with a name; endpoints unless it is a template.
-pub(super) fn check_file(entry: &Provider) -> Checked {
+pub(super) fn check_file(entry: &Provider, private_networks: bool) -> Checked {
     if entry.name.trim().is_empty() {
         return Err(Fault::new("name", "expected the name that people know"));
     }
@@ -55,7 +55,7 @@ pub(super) fn check_file(entry: &Provider) -> Checked {
     if needs_endpoints && entry.authorize_url.is_empty() {
         return Err(Fault::new("authorize_url", "expected the authorization endpoint"));
     }
-    check(entry, false)
+    check(entry, private_networks)
 }
 
 /// Any entry that is to be used.
@@ -82,6 +82,9 @@ fn endpoints(entry: &Provider, private_networks: bool) -> Checked {
         ("token_url", &entry.token_url),
         ("refresh_url", &entry.refresh_url),
         ("revoke_url", &entry.revoke_url),
+        ("introspect_url", &entry.introspect_url),
+        ("par_url", &entry.par_url),
+        ("registration_url", &entry.registration_url),
         ("userinfo_url", &entry.userinfo_url),
         ("issuer", &entry.issuer),
     ];
@@ -95,6 +98,12 @@ fn endpoints(entry: &Provider, private_networks: bool) -> Checked {
     }
     if entry.iss_in_callback && entry.issuer.is_empty() {
         return Err(Fault::new("issuer", "expected the issuer, because `iss_in_callback` compares with it"));
+    }
+    if entry.par_required && entry.par_url.is_empty() {
+        return Err(Fault::new(
+            "par_url",
+            "expected where requests are pushed, because `par_required` says that they must be",
+        ));
     }
     Ok(())
 }

@@ -120,24 +120,31 @@ fn entry_problems(entry: &Provider) -> Problems {
 }
 
 fn endpoint_problems(entry: &Provider) -> Problems {
-    let mut problems = Vec::new();
+    if !entry.other_domain_reason.is_empty() {
+        return Vec::new();
+    }
+    let problem = |(field, from, to): (&str, _, _)| (field.to_owned(), Problem::OtherDomain { from, to });
+    other_domains(entry).into_iter().map(problem).collect()
+}
+
+/// The endpoints that get secrets and lie on another registrable domain than the one where people sign in: field, that
+/// domain, and the other.
+pub(crate) fn other_domains(entry: &Provider) -> Vec<(&'static str, String, String)> {
     let secret_bearing = [
         ("token_url", &entry.token_url),
         ("refresh_url", &entry.refresh_url),
         ("revoke_url", &entry.revoke_url),
+        ("introspect_url", &entry.introspect_url),
+        ("par_url", &entry.par_url),
+        ("registration_url", &entry.registration_url),
         ("userinfo_url", &entry.userinfo_url),
     ];
-    let home = host_of(&entry.authorize_url).map(|host| registrable(&host));
-    for (field, url) in secret_bearing {
-        let domain = host_of(url).map(|host| registrable(&host));
-        if let (Some(from), Some(to)) = (&home, domain)
-            && *from != to
-            && entry.other_domain_reason.is_empty()
-        {
-            problems.push((field.to_owned(), Problem::OtherDomain { from: from.clone(), to }));
-        }
-    }
-    problems
+    let Some(home) = host_of(&entry.authorize_url).map(|host| registrable(&host)) else { return Vec::new() };
+    let elsewhere = |(field, url): (_, &String)| {
+        let domain = registrable(&host_of(url)?);
+        (domain != home).then(|| (field, home.clone(), domain))
+    };
+    secret_bearing.into_iter().filter_map(elsewhere).collect()
 }
 
 fn has_twice(items: &[String]) -> bool {

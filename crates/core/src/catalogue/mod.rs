@@ -15,6 +15,7 @@ mod variables;
 
 pub use check::Fault;
 pub use error::{EntryError, EntryErrors, Wrong};
+pub(crate) use lint::other_domains;
 pub use lint::{Finding, Problem, lint};
 
 use std::collections::BTreeMap;
@@ -57,7 +58,18 @@ impl Catalogue {
     /// # Errors
     /// [`EntryErrors`] with everything that is wrong, by file and line.
     pub fn from_files<'t>(files: impl IntoIterator<Item = (&'t str, &'t str)>) -> Result<Self, EntryErrors> {
-        let entries = read::all(files)?;
+        Catalogue::from_files_on(files, false)
+    }
+
+    /// As [`Catalogue::from_files`]; plain http is accepted on loopback if `private_networks` are allowed.
+    ///
+    /// # Errors
+    /// [`EntryErrors`] with everything that is wrong, by file and line.
+    pub fn from_files_on<'t>(
+        files: impl IntoIterator<Item = (&'t str, &'t str)>,
+        private_networks: bool,
+    ) -> Result<Self, EntryErrors> {
+        let entries = read::all(files, private_networks)?;
         Ok(Catalogue { entries: entries.into_iter().map(|(id, entry)| (id, Arc::new(entry))).collect() })
     }
 

@@ -21,6 +21,7 @@ struct File<'t> {
 /// All entries of a set of files.
 pub(super) fn all<'t>(
     files: impl IntoIterator<Item = (&'t str, &'t str)>,
+    private_networks: bool,
 ) -> Result<Vec<(ProviderId, Provider)>, EntryErrors> {
     let (mut read, mut errors) = (BTreeMap::new(), Vec::new());
     for (name, text) in files {
@@ -40,7 +41,7 @@ pub(super) fn all<'t>(
     }
     let mut entries = Vec::new();
     for (id, file) in &read {
-        match entry(id, file, &read) {
+        match entry(id, file, &read, private_networks) {
             Ok(entry) => entries.push((id.clone(), entry)),
             Err(wrong) => errors.push(wrong),
         }
@@ -71,14 +72,19 @@ fn open<'t>(name: &'t str, text: &'t str) -> Result<(ProviderId, File<'t>), Vec<
 }
 
 /// The whole entry of a file: inherited and checked.
-fn entry(id: &ProviderId, file: &File<'_>, all: &BTreeMap<ProviderId, File<'_>>) -> Result<Provider, EntryError> {
+fn entry(
+    id: &ProviderId,
+    file: &File<'_>,
+    all: &BTreeMap<ProviderId, File<'_>>,
+    private_networks: bool,
+) -> Result<Provider, EntryError> {
     let table = whole(id, file, all, &mut vec![id.clone()])?;
     let at_top = |wrong| file.error("", 1, wrong);
     let mut entry: Provider =
         table.try_into().map_err(|why: toml::de::Error| at_top(Wrong::Type(why.message().to_owned())))?;
     entry.id = Some(id.clone());
     entry.extends = None;
-    check::check_file(&entry).map_err(|fault| {
+    check::check_file(&entry, private_networks).map_err(|fault| {
         let line = file.line_of(&fault.field);
         file.error(&fault.field, line, Wrong::Value { expected: fault.expected })
     })?;

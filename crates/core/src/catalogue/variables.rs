@@ -76,12 +76,15 @@ fn decides_domain(entry: &Provider, name: &str) -> Option<&'static str> {
 }
 
 /// Where secrets go, and where people are sent.
-fn endpoints(entry: &Provider) -> [(&'static str, &str); 6] {
+fn endpoints(entry: &Provider) -> [(&'static str, &str); 9] {
     [
         ("authorize_url", &entry.authorize_url),
         ("token_url", &entry.token_url),
         ("refresh_url", &entry.refresh_url),
         ("revoke_url", &entry.revoke_url),
+        ("introspect_url", &entry.introspect_url),
+        ("par_url", &entry.par_url),
+        ("registration_url", &entry.registration_url),
         ("userinfo_url", &entry.userinfo_url),
         ("issuer", &entry.issuer),
     ]

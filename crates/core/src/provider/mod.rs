@@ -71,6 +71,15 @@ pub struct Provider {
     pub revoke_ends_all: bool,
     /// What the revocation endpoint wants to be sent.
     pub revoke_with: RevokeWith,
+    /// Introspection endpoint (RFC 7662); noted for people, not called.
+    pub introspect_url: String,
+    /// Where the authorization request is pushed before the browser is sent on (RFC 9126); empty: it travels in the address.
+    pub par_url: String,
+    /// Whether the provider accepts nothing but pushed requests. Where it does, a push that fails stops the sign-in; else
+    /// passing trouble with the push falls back to a request in the address.
+    pub par_required: bool,
+    /// Where clients register themselves (RFC 7591): an integration without a client id is registered there when it is made.
+    pub registration_url: String,
     /// Why the endpoints that get secrets lie on another domain than the authorization endpoint, where they do.
     pub other_domain_reason: String,
     /// The provider's userinfo endpoint, or another that tells who the account is; `{access_token}` stands for the token.

@@ -178,6 +178,9 @@ impl Provider {
             &mut self.token_url,
             &mut self.refresh_url,
             &mut self.revoke_url,
+            &mut self.introspect_url,
+            &mut self.par_url,
+            &mut self.registration_url,
             &mut self.userinfo_url,
         ];
         addresses

@@ -1,6 +1,6 @@
 //! What an authorization server says of itself becomes an entry, or is refused in words.
 
-use evergrant_core::discovery::{NoEntry, addresses, entry};
+use evergrant_core::discovery::{Described, NoEntry, Note, addresses, entry, lay_over, needs_discovery};
 use evergrant_core::provider::{ClientAuth, Pkce, Provider, Renewal};
 use serde_json::{Value, json};
 use url::Url;
@@ -12,6 +12,10 @@ fn from() -> Url {
 }
 
 fn read(with: &Value) -> Result<Provider, NoEntry> {
+    described(with).map(|described| described.entry)
+}
+
+fn described(with: &Value) -> Result<Described, NoEntry> {
     let mut document = json!({
         "issuer": ISSUER,
         "authorization_endpoint": "https://auth.example.com/authorize",
@@ -76,6 +80,16 @@ fn what_is_said_stands_in_the_entry() {
     assert_eq!(rich.default_scopes, ["openid", "offline_access"]);
     assert_eq!(rich.account_id_pointer, "id_token:/sub | userinfo:/sub");
     assert_eq!(rich.authorize_params["prompt"], "consent");
+    let further = read(&json!({
+        "introspection_endpoint": "https://auth.example.com/introspect",
+        "pushed_authorization_request_endpoint": "https://auth.example.com/par",
+        "require_pushed_authorization_requests": true,
+        "registration_endpoint": "https://auth.example.com/register",
+    }))
+    .unwrap();
+    let addresses = [&further.introspect_url, &further.par_url, &further.registration_url];
+    assert_eq!(addresses.map(|url| url.rsplit('/').next().unwrap()), ["introspect", "par", "register"]);
+    assert!(further.par_required && !rich.par_required);
     for (methods, expected) in [
         (json!(["client_secret_post", "client_secret_basic"]), ClientAuth::Basic),
         (json!(["none"]), ClientAuth::None),
@@ -83,7 +97,6 @@ fn what_is_said_stands_in_the_entry() {
     ] {
         assert_eq!(read(&json!({ "token_endpoint_auth_methods_supported": methods })).unwrap().client_auth, expected);
     }
-    assert_eq!(read(&json!({ "code_challenge_methods_supported": ["plain"] })).unwrap().pkce, Pkce::Refused);
     assert_eq!(read(&json!({ "grant_types_supported": ["authorization_code"] })).unwrap().renewal, Renewal::None);
 }
 
@@ -91,6 +104,13 @@ fn what_is_said_stands_in_the_entry() {
 fn what_cannot_be_used_is_refused_in_words() {
     for (with, expected) in [
         (json!({ "issuer": "https://evil.example" }), "speaks of the issuer https://evil.example"),
+        (json!({ "issuer": "https://auth.example.com/" }), "speaks of the issuer https://auth.example.com/, not"),
+        (json!({ "require_pushed_authorization_requests": true }), "`par_url`: expected where requests are pushed"),
+        (
+            json!({ "pushed_authorization_request_endpoint": "http://auth.example.com/par" }),
+            "`par_url`: expected an address",
+        ),
+        (json!({ "registration_endpoint": "/register" }), "`registration_url`: expected an address"),
         (json!({ "issuer": null }), "missing field `issuer`"),
         (json!({ "token_endpoint": null }), "does not offer a token endpoint"),
         (json!({ "authorization_endpoint": null }), "does not offer an authorization endpoint"),
@@ -104,4 +124,83 @@ fn what_cannot_be_used_is_refused_in_words() {
     }
     let page = entry(ISSUER, &from(), b"<!doctype html>", false).map(drop).expect_err("it is refused");
     assert!(matches!(page, NoEntry::NotMetadata(_)), "{page}");
+}
+
+#[test]
+fn the_issuer_is_the_one_that_was_asked_to_the_last_slash() {
+    let with_slash = "https://auth.example.com/tenant/";
+    let document = |issuer: &str| {
+        json!({ "issuer": issuer, "authorization_endpoint": "https://auth.example.com/a", "token_endpoint": "https://auth.example.com/t" })
+            .to_string()
+    };
+    let asked = addresses(with_slash).unwrap();
+    assert_eq!(asked[1].as_str(), "https://auth.example.com/tenant/.well-known/openid-configuration");
+    let found = entry(with_slash, &asked[1], document(with_slash).as_bytes(), false).unwrap();
+    assert_eq!(found.entry.issuer, with_slash);
+    let other = entry(with_slash, &asked[1], document("https://auth.example.com/tenant").as_bytes(), false);
+    assert_eq!(other, Err(NoEntry::OtherIssuer("https://auth.example.com/tenant".to_owned())));
+    let hostile = entry(with_slash, &asked[1], document("https://x.example/\n[rules]").as_bytes(), false);
+    assert_eq!(hostile, Err(NoEntry::OtherIssuer("https://x.example/[rules]".to_owned())));
+}
+
+#[test]
+fn who_the_account_is_comes_from_where_the_server_can_tell_it() {
+    let userinfo = "https://auth.example.com/me";
+    for (with, pointer, scopes) in [
+        (json!({ "userinfo_endpoint": userinfo }), "userinfo:/sub", vec![]),
+        (json!({ "userinfo_endpoint": userinfo, "scopes_supported": ["read"] }), "userinfo:/sub", vec![]),
+        (json!({ "scopes_supported": ["openid"] }), "id_token:/sub", vec!["openid"]),
+        // An OpenID provider that lists no scopes supports `openid`; one that lists others may refuse it.
+        (json!({ "id_token_signing_alg_values_supported": ["RS256"] }), "id_token:/sub", vec!["openid"]),
+        (json!({ "id_token_signing_alg_values_supported": ["RS256"], "scopes_supported": ["read"] }), "", vec![]),
+    ] {
+        let entry = read(&with).unwrap();
+        assert_eq!(
+            (entry.account_id_pointer.as_str(), entry.default_scopes),
+            (pointer, scopes.iter().map(ToString::to_string).collect()),
+            "{with}"
+        );
+    }
+}
+
+#[test]
+fn what_only_an_operator_can_decide_is_noted_and_not_settled() {
+    assert_eq!(described(&json!({})).unwrap().notes, []);
+    let found = described(&json!({
+        "token_endpoint": "https://tokens.stranger.example/token",
+        "userinfo_endpoint": "https://api.example.com/me",
+        "pushed_authorization_request_endpoint": "https://tokens.stranger.example/par",
+        "code_challenge_methods_supported": ["plain", "x\ny"],
+    }))
+    .unwrap();
+    let elsewhere =
+        |field| Note::OtherDomain { field, from: "example.com".to_owned(), to: "stranger.example".to_owned() };
+    let no_s256 = Note::NoS256 { methods: "plain, xy".to_owned() };
+    assert_eq!(found.notes, [elsewhere("token_url"), elsewhere("par_url"), no_s256]);
+    assert_eq!((found.entry.other_domain_reason.as_str(), found.entry.pkce), ("", Pkce::Refused));
+    assert!(found.notes[0].to_string().contains("`token_url` sends secrets to stranger.example"), "{}", found.notes[0]);
+}
+
+#[test]
+fn what_was_written_beside_an_issuer_wins() {
+    let written: Provider = serde_json::from_value(json!({
+        "issuer": ISSUER, "name": "Acme", "client_auth": "body", "par_url": "", "authorize_params": {},
+    }))
+    .unwrap();
+    assert!(needs_discovery(&written));
+    let known = read(&json!({
+        "scopes_supported": ["offline_access"],
+        "pushed_authorization_request_endpoint": "https://auth.example.com/par",
+    }))
+    .unwrap();
+    let given = ["issuer", "name", "client_auth", "par_url", "authorize_params"].map(str::to_owned).into();
+    let whole = lay_over(&known, &written, &given).unwrap();
+    assert_eq!((whole.name.as_str(), whole.client_auth, whole.par_url.as_str()), ("Acme", ClientAuth::Body, ""));
+    assert!(whole.authorize_params.is_empty() && whole.token_url == known.token_url);
+    assert_eq!(whole.default_scopes, ["offline_access"]);
+    for more in ["token_url", "authorize_url"] {
+        let mut entry = json!({ "issuer": ISSUER });
+        entry[more] = "https://auth.example.com/x".into();
+        assert!(!needs_discovery(&serde_json::from_value(entry).unwrap()), "{more}");
+    }
 }

@@ -5,7 +5,9 @@
 //! could be closed by the provider at the very moment of sending, which would be an unanswered spend.
 
 mod address;
+mod issuer;
 mod transport;
 
 pub use address::{AddressPolicy, Refused};
+pub use issuer::{NotDescribed, describe};
 pub use transport::{Answer, Limits, Line, SendError, TlsSetup, Transport, Unsent};

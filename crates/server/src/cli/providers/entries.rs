@@ -26,7 +26,8 @@ pub(super) struct Finding {
 
 /// The built-in entries, with those of `folder` over them.
 fn catalogue(folder: Option<&Path>) -> Result<Arc<Catalogue>> {
-    let entries = Entries::open(folder.map(Path::to_owned));
+    // What a service with private networks would accept is worth showing too.
+    let entries = Entries::open(folder.map(Path::to_owned), true);
     let entries =
         entries.map_err(|error| CliError::Refused(format!("the catalogue can't be used: {}", chain(&error))))?;
     Ok(entries.current())
@@ -55,7 +56,7 @@ pub(super) fn get(id: &str, folder: Option<&Path>) -> Result<Arc<Provider>> {
 }
 
 /// What is wrong with the built-in entries, or with these files, read together with the built-in ones that they may extend.
-pub(super) fn lint(paths: &[PathBuf]) -> Result<Vec<Finding>> {
+pub(super) fn lint(paths: &[PathBuf], private_networks: bool) -> Result<Vec<Finding>> {
     let built_in = Catalogue::embedded_files().map(|(name, text)| (name.to_owned(), text.to_owned()));
     let mut texts: BTreeMap<String, String> = built_in.collect();
     let mut given = Vec::new();
@@ -66,7 +67,7 @@ pub(super) fn lint(paths: &[PathBuf]) -> Result<Vec<Finding>> {
         texts.insert(name, text);
     }
     let files = texts.iter().map(|(name, text)| (name.as_str(), text.as_str()));
-    let catalogue = match Catalogue::from_files(files) {
+    let catalogue = match Catalogue::from_files_on(files, private_networks) {
         Ok(catalogue) => catalogue,
         Err(errors) => return Ok(unreadable(errors)),
     };

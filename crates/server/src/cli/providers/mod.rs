@@ -39,6 +39,9 @@ pub(crate) enum Providers {
     Lint {
         /// Files of entries; they may inherit from each other and from built-in ones [default: the built-in catalogue]
         files: Vec<PathBuf>,
+        /// Accept plain http on loopback, as a service does that may reach private networks
+        #[arg(long)]
+        allow_private_networks: bool,
     },
     /// Write an entry from what an authorization server says of itself (RFC 8414, OpenID Connect Discovery)
     Discover(Discover),
@@ -78,7 +81,9 @@ impl Providers {
                 let entry = entries::get(&id, over.folder())?;
                 console.show(&json!(*entry), |_| page::page(&entry))
             }
-            Providers::Lint { files } => lint(&files, console),
+            Providers::Lint { files, allow_private_networks } => {
+                lint(&entries::lint(&files, allow_private_networks)?, console)
+            }
             Providers::Discover(discover) => discover.run(console).await,
             Providers::Classify(classify) => classify.run(console),
         }
@@ -107,8 +112,7 @@ fn fits(entry: &Value, search: &Option<String>) -> bool {
     ["id", "name", "category"].iter().any(|field| cell(&entry[*field]).to_lowercase().contains(&search))
 }
 
-fn lint(files: &[PathBuf], console: &Console) -> Result<()> {
-    let findings = entries::lint(files)?;
+fn lint(findings: &[entries::Finding], console: &Console) -> Result<()> {
     let document = json!({ "ok": findings.is_empty(), "items": findings });
     console.show(&document, |document| {
         let line = |finding: &Value| {
