@@ -12,8 +12,12 @@ use crate::error::Error;
 
 /// Something that must be on the machine.
 struct Need {
-    /// The program, found by running it with `--version`.
+    /// What it is called.
+    name: &'static str,
+    /// The program.
     program: &'static str,
+    /// What it is run with to say its version.
+    asked: &'static [&'static str],
     /// The oldest first number of its version that will do.
     least: u32,
     /// The package of Debian and Ubuntu that brings it.
@@ -22,14 +26,40 @@ struct Need {
     purpose: &'static str,
 }
 
-const NEEDS: [Need; 2] = [
+const NEEDS: [Need; 4] = [
     Need {
+        name: "node",
         program: "node",
+        asked: &["--version"],
         least: 20,
         package: "nodejs",
         purpose: "runs the certified OpenID provider that the service is tested against",
     },
-    Need { program: "npm", least: 9, package: "npm", purpose: "installs that provider from its lock file" },
+    Need {
+        name: "npm",
+        program: "npm",
+        asked: &["--version"],
+        least: 9,
+        package: "npm",
+        purpose: "installs that provider from its lock file",
+    },
+    Need {
+        name: "python3",
+        program: "python3",
+        asked: &["--version"],
+        least: 3,
+        package: "python3",
+        purpose: "runs the second provider that the service is tested against",
+    },
+    Need {
+        name: "python3's ensurepip",
+        program: "python3",
+        // Debian keeps what a virtual environment needs in a package of its own.
+        asked: &["-m", "ensurepip", "--version"],
+        least: 20,
+        package: "python3-venv",
+        purpose: "installs that provider from its lock file",
+    },
 ];
 
 /// What a machine has of a [`Need`].
@@ -67,7 +97,7 @@ pub fn provide() -> Result<(), Error> {
 }
 
 fn find(need: &Need) -> Found {
-    let answer = Command::new(need.program).arg("--version").stderr(Stdio::null()).output();
+    let answer = Command::new(need.program).args(need.asked).stderr(Stdio::null()).output();
     let Ok(answer) = answer else {
         return Found::Nothing;
     };
@@ -86,7 +116,7 @@ fn judge(answer: &str, least: u32) -> Found {
 }
 
 fn complaint(need: &Need, found: &Found) -> Option<String> {
-    let Need { program, least, package, purpose } = need;
+    let Need { name: program, least, package, purpose, .. } = need;
     match found {
         Found::Fit => None,
         Found::TooOld(version) => Some(format!("{program} {least} or newer (it {purpose}); here is {version}")),

@@ -23,7 +23,7 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Error> {
         let path = entry.path();
         let name = entry.file_name();
         if entry.file_type().map_err(failed)?.is_dir() {
-            if name != "target" && name != "node_modules" {
+            if name != "target" && name != "node_modules" && name != ".venv" {
                 collect(&path, found)?;
             }
         } else if path.extension().is_some_and(|extension| extension == "rs") {

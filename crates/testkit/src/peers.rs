@@ -3,6 +3,10 @@
 //! A peer lives as long as its handle: the process is killed by that handle when it is dropped, and ends by itself when
 //! its standard input closes.
 
+mod toolkit;
+
+pub use toolkit::{OauthToolkit, ToolkitAbout};
+
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -34,8 +38,10 @@ pub enum PeerError {
         source: std::io::Error,
     },
     /// Its dependencies could not be installed.
-    #[error("`npm ci` in {dir} ended with {status}: {said}")]
+    #[error("`{program}` in {dir} ended with {status}: {said}")]
     Install {
+        /// The program.
+        program: &'static str,
         /// The folder.
         dir: PathBuf,
         /// How it ended.
@@ -57,11 +63,15 @@ pub struct OidcOptions {
     pub refresh_ttl: u64,
     /// The registered redirect URIs; any http address on loopback when empty.
     pub redirect_uris: Vec<String>,
+    /// Whether it takes nothing but pushed authorization requests (RFC 9126); it offers them in any case.
+    pub par_required: bool,
+    /// Whether clients register themselves (RFC 7591).
+    pub registration: bool,
 }
 
 impl Default for OidcOptions {
     fn default() -> Self {
-        Self { access_ttl: 60, refresh_ttl: 3600, redirect_uris: Vec::new() }
+        Self { access_ttl: 60, refresh_ttl: 3600, redirect_uris: Vec::new(), par_required: false, registration: false }
     }
 }
 
@@ -115,14 +125,10 @@ impl OidcProvider {
         for uri in &options.redirect_uris {
             node.args(["--redirect-uri", uri]);
         }
-        node.current_dir(dir).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
-        let mut child = node.spawn().map_err(|source| PeerError::Run { program: "node", source })?;
-        let line = tokio::select! {
-            line = first_line(&mut child) => line,
-            () = pause(START_LIMIT) => None,
-        };
-        let line = line.ok_or_else(|| PeerError::Silent("it ended, or wrote nothing".to_owned()))?;
-        let about = serde_json::from_str(&line).map_err(|error| PeerError::Silent(error.to_string()))?;
+        node.args(options.par_required.then_some("--par-required"));
+        node.args(options.registration.then_some("--registration"));
+        node.current_dir(dir);
+        let (child, about) = begin(node, "node").await?;
         Ok(Self { about, _child: child })
     }
 
@@ -174,13 +180,35 @@ async fn install(dir: &Path) -> Result<(), PeerError> {
         return Ok(());
     }
     let mut npm = Command::new("npm");
-    npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(dir).stdin(Stdio::null());
-    let done = npm.output().await.map_err(|source| PeerError::Run { program: "npm", source })?;
+    npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
+    done(npm, "npm", dir).await
+}
+
+/// Runs a step of an installation to its end.
+async fn done(mut command: Command, program: &'static str, dir: &Path) -> Result<(), PeerError> {
+    let done = command.current_dir(dir).stdin(Stdio::null()).output().await;
+    let done = done.map_err(|source| PeerError::Run { program, source })?;
     if done.status.success() {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
-    Err(PeerError::Install { dir: dir.to_owned(), status: done.status, said })
+    Err(PeerError::Install { program, dir: dir.to_owned(), status: done.status, said })
+}
+
+/// Starts a peer, and reads what it says of itself.
+async fn begin<T: serde::de::DeserializeOwned>(
+    mut command: Command,
+    program: &'static str,
+) -> Result<(Child, T), PeerError> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+    let mut child = command.spawn().map_err(|source| PeerError::Run { program, source })?;
+    let line = tokio::select! {
+        line = first_line(&mut child) => line,
+        () = pause(START_LIMIT) => None,
+    };
+    let line = line.ok_or_else(|| PeerError::Silent("it ended, or wrote nothing".to_owned()))?;
+    let about = serde_json::from_str(&line).map_err(|error| PeerError::Silent(error.to_string()))?;
+    Ok((child, about))
 }
 
 async fn first_line(child: &mut Child) -> Option<String> {

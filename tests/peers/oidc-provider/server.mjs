@@ -5,7 +5,9 @@
 // when a used one comes again. A person signs in by typing an account id; consent is given without asking again.
 //
 //   node server.mjs [--access-ttl 60] [--refresh-ttl 3600] [--redirect-uri URL]… [--client-auth client_secret_basic]
+//                   [--par-required] [--registration]
 //
+// With --par-required it takes nothing but pushed requests (RFC 9126); with --registration clients register themselves (RFC 7591).
 // Lifetimes are whole seconds. Without --redirect-uri any http address on loopback is accepted. `POST /control/revoke`
 // (account=…) ends that account's grants, as a person does in the settings; `GET /control/calls` counts what came.
 import { createServer } from 'node:http';
@@ -19,6 +21,8 @@ const { values: args } = parseArgs({
     'refresh-ttl': { type: 'string', default: '3600' },
     'redirect-uri': { type: 'string', multiple: true, default: [] },
     'client-auth': { type: 'string', default: 'client_secret_basic' },
+    'par-required': { type: 'boolean', default: false },
+    registration: { type: 'boolean', default: false },
   },
 });
 
@@ -49,6 +53,8 @@ const provider = new Provider(issuer, {
   features: {
     devInteractions: { enabled: false },
     introspection: { enabled: true },
+    pushedAuthorizationRequests: { enabled: true, requirePushedAuthorizationRequests: args['par-required'] },
+    registration: { enabled: args.registration },
     revocation: { enabled: true },
   },
   interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
