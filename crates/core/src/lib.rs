@@ -18,6 +18,7 @@ pub mod notice;
 pub mod outcome;
 pub mod policy;
 pub mod provider;
+pub mod registration;
 pub mod return_url;
 pub mod schedule;
 pub mod scrub;

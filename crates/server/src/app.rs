@@ -3,12 +3,13 @@
 //! No globals. Everything that goes on by itself is a tracked task; the end waits for it, and above all for every refresh
 //! that has been sent: an answer that is thrown away is a lost grant.
 
+mod declared;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use evergrant_core::id::{IntegrationName, NodeId};
-use evergrant_core::integration::StoredClientSecret;
 use evergrant_store::{
     MasterKey, OpenError, OpenOptions, ProviderResolver, Retention, SharedEntropy, Store, SystemEntropy,
 };
@@ -18,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::catalogue::Entries;
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{AuditReads, Config, ConfigError, Declared, MasterKeyError};
+use crate::config::{AuditReads, Config, ConfigError, MasterKeyError};
 use crate::http::{Shell, router, serve};
 use crate::metrics::Metrics;
 use crate::provider::{AddressPolicy, TlsSetup, Transport};
@@ -166,6 +167,8 @@ impl Default for Surroundings {
 #[derive(Debug)]
 pub struct App {
     service: Service,
+    /// Declared integrations of which somebody has to be asked first.
+    undeclared: Vec<NewClient>,
     support_contact: Option<String>,
     made_key_at: Option<String>,
 }
@@ -190,7 +193,9 @@ impl App {
         let (store, made_key_at) = open_store(&config, &around, &catalogue).await?;
         let opened = App::assemble(&config, &around, catalogue, store.clone()).await;
         match opened {
-            Ok(service) => Ok(App { service, support_contact: config.support_contact, made_key_at }),
+            Ok((service, undeclared)) => {
+                Ok(App { service, undeclared, support_contact: config.support_contact, made_key_at })
+            }
             Err(error) => {
                 store.close().await;
                 Err(error)
@@ -203,7 +208,7 @@ impl App {
         around: &Surroundings,
         catalogue: Arc<Entries>,
         store: Store,
-    ) -> Result<Service, StartError> {
+    ) -> Result<(Service, Vec<NewClient>), StartError> {
         let other = |error: &dyn std::error::Error| StartError::Other { why: chain(error) };
         let addresses =
             if config.allow_private_networks { AddressPolicy::PrivateAllowed } else { AddressPolicy::PublicOnly };
@@ -240,8 +245,8 @@ impl App {
             declared: config.integrations.iter().map(|one| one.name.clone()).collect(),
             store,
         });
-        settle_declarations(&service, config).await?;
-        Ok(service)
+        let undeclared = declared::settle(&service, config).await?;
+        Ok((service, undeclared))
     }
 
     /// The use cases.
@@ -294,6 +299,7 @@ pub async fn run(app: App, listener: TcpListener, shutdown: impl Future<Output =
     }
     let stop_serving = CancellationToken::new();
     let background = TaskTracker::new();
+    background.spawn(declared::ask(service.clone(), app.undeclared));
     background.spawn(chores(service.clone()));
     background.spawn(watch_catalogue(service.clone()));
     background.spawn(clean_up(service.clone()));
@@ -367,38 +373,6 @@ fn make_folder(folder: &std::path::Path) -> Result<(), StartError> {
     use std::os::unix::fs::DirBuilderExt as _;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(|why| StartError::DataFolder { folder: folder.to_owned(), why })
-}
-
-/// Brings declared integrations and the bootstrap key into being.
-async fn settle_declarations(service: &Service, config: &Config) -> Result<(), StartError> {
-    if let Some(secret) = &config.bootstrap_key {
-        let made = service.bootstrap_key(secret).await;
-        made.map_err(|refusal| StartError::BootstrapKey { why: refusal.to_string() })?;
-    }
-    for declared in &config.integrations {
-        let made = service.declare(client(declared)).await;
-        made.map_err(|refusal| StartError::Declared { name: declared.name.clone(), why: refusal.to_string() })?;
-    }
-    Ok(())
-}
-
-fn client(declared: &Declared) -> NewClient {
-    let secret = |one: &crate::config::DeclaredSecret| StoredClientSecret {
-        secret: one.secret.clone(),
-        expires_at: one.expires_at,
-    };
-    NewClient {
-        name: declared.name.clone(),
-        provider: declared.provider.0.clone(),
-        params: declared.params.clone(),
-        client_id: declared.client_id.clone(),
-        client_secrets: declared.client_secrets.iter().map(secret).collect(),
-        scopes: declared.scopes.clone(),
-        return_urls: declared.return_urls.clone(),
-        policy: declared.policy.clone(),
-        paused: declared.paused,
-        shared_accounts: declared.shared_accounts,
-    }
 }
 
 /// Revocations that could not be told at once, and grants whose account could not be looked up at once.

@@ -5,9 +5,11 @@
 
 mod callback;
 mod pkce;
+mod pushed;
 
 pub use callback::{BadCallback, Callback, CallbackAnswer, ErrorKind, WrongIssuer, check_issuer, parse_callback};
 pub use pkce::{challenge, verifier};
+pub use pushed::{NotPushed, pushed_url, request_uri};
 
 use std::collections::BTreeMap;
 
@@ -111,9 +113,25 @@ pub fn within_ceiling(scopes: &[String], ceiling: &[String]) -> Result<(), Canno
 /// # Errors
 /// [`CannotAuthorize::NoEndpoint`], [`CannotAuthorize::Reserved`].
 pub fn authorization_url(request: &AuthorizationRequest<'_>) -> Result<Url, CannotAuthorize> {
+    let mut url = endpoint(request.provider)?;
+    let params = authorization_params(request)?;
+    url.query_pairs_mut().clear().extend_pairs(&params);
+    url.set_fragment(None);
+    Ok(url)
+}
+
+fn endpoint(provider: &Provider) -> Result<Url, CannotAuthorize> {
+    Url::parse(&provider.authorize_url).map_err(|_| CannotAuthorize::NoEndpoint)
+}
+
+/// The parameters of the authorization request, under the provider's own names: what stands in the address, or is pushed
+/// (RFC 9126).
+///
+/// # Errors
+/// As [`authorization_url`].
+pub fn authorization_params(request: &AuthorizationRequest<'_>) -> Result<BTreeMap<String, String>, CannotAuthorize> {
     let provider = request.provider;
-    let mut url = Url::parse(&provider.authorize_url).map_err(|_| CannotAuthorize::NoEndpoint)?;
-    let mut params: BTreeMap<String, String> = url.query_pairs().into_owned().collect();
+    let mut params: BTreeMap<String, String> = endpoint(provider)?.query_pairs().into_owned().collect();
     params.extend(provider.authorize_params.clone());
     if let Some(hint) = request.login_hint {
         params.insert("login_hint".to_owned(), hint.to_owned());
@@ -130,9 +148,7 @@ pub fn authorization_url(request: &AuthorizationRequest<'_>) -> Result<Url, Cann
             name => drop(params.insert(name.to_owned(), value)),
         }
     }
-    url.query_pairs_mut().clear().extend_pairs(&params);
-    url.set_fragment(None);
-    Ok(url)
+    Ok(params)
 }
 
 /// What the service itself says; it wins over everything else of the same name.

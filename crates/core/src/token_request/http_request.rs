@@ -52,6 +52,16 @@ impl HttpRequest {
     }
 }
 
+impl HttpRequest {
+    /// A POST of a JSON document without secrets.
+    pub(super) fn post_json(url: &str, document: &serde_json::Value) -> Self {
+        let mut draft = Draft::post(url);
+        draft.header("content-type", "application/json");
+        let body = Zeroizing::new(document.to_string().into_bytes());
+        HttpRequest { body, ..draft.build(TokenFormat::Json) }
+    }
+}
+
 impl fmt::Debug for HttpRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let address = self.url.split(['?', '#']).next().unwrap_or_default();

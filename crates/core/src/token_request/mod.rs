@@ -6,9 +6,14 @@
 
 mod client_auth;
 mod http_request;
+mod push;
+mod register;
 
 pub use client_auth::Client;
 pub use http_request::{HttpRequest, Method};
+pub use push::push;
+pub(crate) use register::method_name;
+pub use register::{NewClient, register};
 
 use std::collections::BTreeMap;
 

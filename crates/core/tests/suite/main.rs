@@ -7,6 +7,8 @@ mod discovery;
 mod facts;
 mod lifecycle;
 mod provider_facts;
+mod pushed;
+mod registration;
 mod schedule;
 mod scrub;
 mod token_answer;

@@ -43,14 +43,17 @@ pub(crate) struct Add {
     /// The integration's name: strava, google-prod
     name: String,
     /// The catalogue entry [default: the one with the integration's name]
-    #[arg(long, value_name = "ID", conflicts_with = "provider_file")]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["provider_file", "issuer"])]
     provider: Option<String>,
+    /// The issuer of a provider that is not in the catalogue and describes itself, such as https://auth.example.com
+    #[arg(long, value_name = "URL", conflicts_with = "provider_file")]
+    issuer: Option<String>,
     /// A file with the fields of a catalogue entry, for a provider that is not in the catalogue: TOML, or JSON by its ending
     #[arg(long, value_name = "FILE")]
     provider_file: Option<PathBuf>,
-    /// The client id that the provider gave
+    /// The client id that the provider gave [default: the provider is asked for a client, where it lets clients register]
     #[arg(long)]
-    client_id: String,
+    client_id: Option<String>,
     #[command(flatten)]
     settings: Settings,
     #[command(flatten)]
@@ -65,6 +68,9 @@ pub(crate) struct Edit {
     /// Another client id
     #[arg(long)]
     client_id: Option<String>,
+    /// Ask this issuer, and use what it says of itself from now on in place of the entry that there is
+    #[arg(long, value_name = "URL")]
+    issuer: Option<String>,
     #[command(flatten)]
     settings: Settings,
     /// Pause it: nothing is refreshed or connected until --resume
@@ -189,16 +195,28 @@ impl Add {
         // Before anything else, so that a secret in an argument is refused for that reason and no other.
         let mut written = self.settings.written(console)?;
         let client = self.remote.client(console)?;
-        let provider = match &self.provider_file {
-            Some(file) => provider_file::read(file)?,
-            None => json!(self.provider.unwrap_or_else(|| self.name.clone())),
+        let (registers, by_issuer) = (self.client_id.is_none(), self.issuer.is_some());
+        let provider = match (&self.provider_file, self.issuer) {
+            (Some(file), _) => provider_file::read(file)?,
+            (None, Some(issuer)) => json!({ "issuer": issuer }),
+            (None, None) => json!(self.provider.unwrap_or_else(|| self.name.clone())),
         };
         written.insert("name".to_owned(), json!(self.name));
         written.insert("provider".to_owned(), provider);
-        written.insert("client_id".to_owned(), json!(self.client_id));
+        if let Some(client_id) = self.client_id {
+            written.insert("client_id".to_owned(), json!(client_id));
+        }
         let made = client.post(Route::v1(&["integrations"]), &Value::Object(written)).await?;
+        for note in made["provider"]["notes"].as_array().into_iter().flatten().filter(|_| by_issuer) {
+            console.note(&format!("look at this: {}", cell(note)));
+        }
         if !console.json {
-            console.note(&format!("{} is added. Register this callback URL at the provider:", self.name));
+            let todo = if registers {
+                "The provider knows its callback URL:"
+            } else {
+                "Register this callback URL at the provider:"
+            };
+            console.note(&format!("{} is added. {todo}", self.name));
         }
         console.show(&made, |made| format!("{}\n", cell(&made["callback_url"])))
     }
@@ -211,6 +229,9 @@ impl Edit {
         let client = self.remote.client(console)?;
         if let Some(client_id) = self.client_id {
             written.insert("client_id".to_owned(), json!(client_id));
+        }
+        if let Some(issuer) = self.issuer {
+            written.insert("provider".to_owned(), json!({ "issuer": issuer }));
         }
         if let Some(Value::Object(given)) = written.get_mut("policy") {
             // The API takes a policy whole; here what is not named stays.

@@ -24,8 +24,8 @@ pub struct Declared {
     pub provider: WrittenProvider,
     /// Values of the entry's variables.
     pub params: BTreeMap<String, String>,
-    /// The client id.
-    pub client_id: String,
+    /// The client id; none where the provider is to be asked for a client.
+    pub client_id: Option<String>,
     /// Its secrets.
     pub client_secrets: Vec<DeclaredSecret>,
     /// The scopes asked for.
@@ -68,7 +68,7 @@ pub(super) struct WrittenIntegration {
     provider: WrittenProvider,
     #[serde(default)]
     params: BTreeMap<String, String>,
-    client_id: String,
+    client_id: Option<String>,
     client_secret_file: Option<PathBuf>,
     client_secret_env: Option<String>,
     #[serde(default)]

@@ -171,6 +171,7 @@ files or variables, never from this file.
 [[integrations]]
 name = "strava"
 provider = "strava"                  # a catalogue id, or a table with the fields of a catalogue entry
+# provider = { issuer = "https://auth.acme.example" }    # one that describes itself
 # params = { tenant = "acme" }        # values of the entry's variables, where it has any
 client_id = "12345"
 client_secret_file = "/run/secrets/strava"    # or client_secret_env = "STRAVA_SECRET"
@@ -183,6 +184,10 @@ shared_accounts = false
 # Several secrets, while one is being replaced:
 # client_secrets = [{ secret_file = "/run/secrets/new" }, { secret_env = "OLD", expires_at = "2026-12-31T00:00:00Z" }]
 ```
+
+An issuer is asked after the start, once: until it has answered the integration is not there, and everything else is served. What it
+said is stored and stays, whether the issuer is there at later starts or not; fields written beside `issuer` win over it. Without
+`client_id` a client is registered at the provider where it lets clients register, once too. Another issuer is asked anew.
 "#;
 
 /// The commented file that `evergrant init` writes.

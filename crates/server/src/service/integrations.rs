@@ -18,6 +18,7 @@ use super::connect::return_url;
 use super::error::{Conflict, Refusal};
 use super::known::unfit_param;
 use super::page::{Page, Window, slice};
+use crate::written::WrittenProvider;
 
 /// Secrets of one client at once: the one in use, the next, and some that are being retired.
 const MOST_SECRETS: usize = 8;
@@ -51,11 +52,11 @@ pub struct NewClient {
     /// Its name.
     pub name: IntegrationName,
     /// A catalogue id or an inline entry.
-    pub provider: ProviderSource,
+    pub provider: WrittenProvider,
     /// Values of the entry's variables that hold for every connection.
     pub params: BTreeMap<String, String>,
-    /// The client id.
-    pub client_id: String,
+    /// The client id; none where the provider is to be asked for a client of our own.
+    pub client_id: Option<String>,
     /// Its secrets.
     pub client_secrets: Vec<StoredClientSecret>,
     /// The scopes to ask for.
@@ -74,7 +75,7 @@ pub struct NewClient {
 #[derive(Clone, Debug, Default)]
 pub struct Change {
     /// Another catalogue entry.
-    pub provider: Option<ProviderSource>,
+    pub provider: Option<WrittenProvider>,
     /// Replaces the values of the entry's variables.
     pub params: Option<BTreeMap<String, String>>,
     /// Another client id.
@@ -108,21 +109,37 @@ impl Service {
         self.seen_integration(&caller.scope, name)
     }
 
-    /// Registers one. A key that is limited to named integrations may make one of these names only.
+    /// Registers one. A key that is limited to named integrations may make one of these names only. An entry by its issuer
+    /// alone is completed by what the issuer says; without a client id the provider is asked for a client.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] naming the field, [`Conflict::NameTaken`].
+    /// [`Refusal::Invalid`] naming the field, [`Conflict::NameTaken`], [`Refusal::ProviderUnavailable`] where a client cannot
+    /// be registered just now. Nothing is stored then.
     pub async fn add_integration(&self, caller: &Caller, new: NewClient) -> Result<Arc<Integration>, Refusal> {
         if !caller.scope.sees(&new.name) {
             return Err(Refusal::invalid("name", "expected one of the integrations that this key sees"));
         }
+        if self.store.integration(&new.name).is_some() {
+            return Err(name_taken(&new.name));
+        }
+        let source = self.settled(&new.provider).await?;
+        self.add_settled(caller, new, source).await
+    }
+
+    pub(super) async fn add_settled(
+        &self,
+        caller: &Caller,
+        new: NewClient,
+        source: ProviderSource,
+    ) -> Result<Arc<Integration>, Refusal> {
         let now = self.now();
+        let has_client = new.client_id.is_some();
         let integration = Integration {
-            provider: self.resolve(&new.provider)?,
+            provider: self.resolve(&source)?,
             name: new.name,
-            source: new.provider,
+            source,
             params: new.params,
-            client_id: new.client_id,
+            client_id: new.client_id.unwrap_or_default(),
             client_secrets: new.client_secrets,
             scopes: new.scopes,
             return_urls: new.return_urls,
@@ -134,14 +151,25 @@ impl Service {
             created_at: now,
             updated_at: now,
         };
-        check(&integration, now)?;
+        if has_client {
+            return self.keep_new(caller, integration).await;
+        }
+        // On a task of the service's own: a client that was registered is kept though its caller goes away.
+        let (service, caller) = (self.clone(), caller.clone());
+        let work = self.tasks.spawn(async move {
+            let integration = service.registered(integration).await?;
+            service.keep_new(&caller, integration).await
+        });
+        work.await.map_err(|error| Refusal::internal(&error))?
+    }
+
+    async fn keep_new(&self, caller: &Caller, integration: Integration) -> Result<Arc<Integration>, Refusal> {
+        check(&integration, self.now())?;
         let name = integration.name.clone();
         let audit = line(caller, "integration.created", name.as_str());
         match self.store.add_integration(integration, report(audit, "integration.created")).await? {
             IntegrationAdded::Added(integration) => Ok(integration),
-            IntegrationAdded::NameTaken => {
-                Err(Conflict::NameTaken { what: "an integration", name: name.to_string() }.into())
-            }
+            IntegrationAdded::NameTaken => Err(name_taken(&name)),
         }
     }
 
@@ -156,6 +184,12 @@ impl Service {
         change: Change,
         if_match: Option<u64>,
     ) -> Result<Arc<Integration>, Refusal> {
+        self.seen_integration(&caller.scope, name)?;
+        self.not_declared(name)?;
+        let source = match &change.provider {
+            Some(written) => Some(self.settled(written).await?),
+            None => None,
+        };
         loop {
             let present = self.seen_integration(&caller.scope, name)?;
             self.not_declared(name)?;
@@ -163,7 +197,8 @@ impl Service {
                 tracing::debug!(%name, asked = version, "a change came for an older version");
                 return Err(Conflict::Stale { version: present.version }.into());
             }
-            let next = self.changed(&present, change.clone())?;
+            let next = self.changed(&present, change.clone(), source.clone())?;
+            check(&next, self.now())?;
             let audit = line(caller, "integration.changed", name.as_str()).with("fields", fields(&change));
             match self.store.replace_integration(next, report(audit, "integration.changed"), self.now()).await? {
                 IntegrationReplaced::Stored(integration) => {
@@ -204,42 +239,19 @@ impl Service {
         }
     }
 
-    /// Makes a declared integration, or brings it up to date with its declaration.
-    ///
-    /// # Errors
-    /// As [`Service::add_integration`].
-    pub async fn declare(&self, declared: NewClient) -> Result<(), Refusal> {
-        let operator = Caller::operator();
-        let Some(present) = self.store.integration(&declared.name) else {
-            return self.add_integration(&operator, declared).await.map(drop);
-        };
-        let change = Change {
-            provider: Some(declared.provider),
-            params: Some(declared.params),
-            client_id: Some(declared.client_id),
-            client_secrets: Some(declared.client_secrets),
-            scopes: Some(declared.scopes),
-            return_urls: Some(declared.return_urls),
-            policy: Some(declared.policy),
-            paused: Some(declared.paused),
-            shared_accounts: Some(declared.shared_accounts),
-        };
-        let next = self.changed(&present, change)?;
-        if same(&present, &next) {
-            return Ok(());
-        }
-        let audit = line(&operator, "integration.declared", declared.name.as_str());
-        self.store.replace_integration(next, report(audit, "integration.changed"), self.now()).await?;
-        Ok(())
-    }
-
-    fn changed(&self, present: &Integration, change: Change) -> Result<Integration, Refusal> {
+    /// `present` with a change; `source` is what the provider of the change is settled to. Not checked yet.
+    pub(super) fn changed(
+        &self,
+        present: &Integration,
+        change: Change,
+        source: Option<ProviderSource>,
+    ) -> Result<Integration, Refusal> {
         let new_client = change.client_id.is_some()
             || change.client_secrets.is_some()
-            || change.provider.is_some()
+            || source.is_some()
             || change.params.is_some();
-        let source = change.provider.unwrap_or_else(|| present.source.clone());
-        let next = Integration {
+        let source = source.unwrap_or_else(|| present.source.clone());
+        Ok(Integration {
             provider: self.resolve(&source)?,
             source,
             params: change.params.unwrap_or_else(|| present.params.clone()),
@@ -252,9 +264,7 @@ impl Service {
             shared_accounts: change.shared_accounts.unwrap_or(present.shared_accounts),
             health: if new_client { edited(&present.health) } else { present.health.clone() },
             ..present.clone()
-        };
-        check(&next, self.now())?;
-        Ok(next)
+        })
     }
 
     fn not_declared(&self, name: &IntegrationName) -> Result<(), Refusal> {
@@ -262,7 +272,7 @@ impl Service {
     }
 
     /// The entry that a source stands for, whole and checked.
-    fn resolve(&self, source: &ProviderSource) -> Result<Arc<Provider>, Refusal> {
+    pub(super) fn resolve(&self, source: &ProviderSource) -> Result<Arc<Provider>, Refusal> {
         self.catalogue.current().resolve(source, self.allow_private_networks).map_err(|fault| {
             let field =
                 if fault.field.is_empty() { "provider".to_owned() } else { format!("provider.{}", fault.field) };
@@ -281,22 +291,17 @@ fn edited(health: &Health) -> Health {
     }
 }
 
-fn report(audit: evergrant_store::NewAudit, event: &'static str) -> Report {
+fn name_taken(name: &IntegrationName) -> Refusal {
+    Conflict::NameTaken { what: "an integration", name: name.to_string() }.into()
+}
+
+pub(super) fn report(audit: evergrant_store::NewAudit, event: &'static str) -> Report {
     Report { audit: Some(audit), events: vec![NewEvent::new(event)], notices: Vec::new() }
 }
 
-fn check(integration: &Integration, now: Timestamp) -> Result<(), Refusal> {
-    let text = |field: &str, text: &str, longest: usize| {
-        if text.is_empty() || text.len() > longest || text.chars().any(char::is_control) {
-            return Err(Refusal::invalid(
-                field,
-                format!("expected 1 to {longest} bytes of text without control characters"),
-            ));
-        }
-        Ok(())
-    };
+pub(super) fn check(integration: &Integration, now: Timestamp) -> Result<(), Refusal> {
     text("client_id", &integration.client_id, 512)?;
-    params(integration)?;
+    check_but_client(integration)?;
     if integration.client_secrets.len() > MOST_SECRETS {
         return Err(Refusal::invalid("client_secrets", format!("expected at most {MOST_SECRETS}")));
     }
@@ -311,6 +316,20 @@ fn check(integration: &Integration, now: Timestamp) -> Result<(), Refusal> {
     if !integration.client_secrets.is_empty() && integration.client_secrets.iter().all(ended) {
         return Err(Refusal::invalid("client_secrets", "expected at least one that has not ended"));
     }
+    Ok(())
+}
+
+fn text(field: &str, text: &str, longest: usize) -> Result<(), Refusal> {
+    if text.is_empty() || text.len() > longest || text.chars().any(char::is_control) {
+        let expected = format!("expected 1 to {longest} bytes of text without control characters");
+        return Err(Refusal::invalid(field, expected));
+    }
+    Ok(())
+}
+
+/// What can be said of an integration before it has a client.
+pub(super) fn check_but_client(integration: &Integration) -> Result<(), Refusal> {
+    params(integration)?;
     // RFC 6749 §3.3: visible ASCII but the quotation mark and the backslash.
     let scope = |scope: &String| {
         (1..=512).contains(&scope.len())
@@ -354,19 +373,4 @@ fn fields(change: &Change) -> Vec<&'static str> {
         ("shared_accounts", change.shared_accounts.is_some()),
     ];
     named.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
-}
-
-/// Whether a declaration says what is stored already.
-fn same(left: &Integration, right: &Integration) -> bool {
-    let secrets =
-        |one: &Integration| one.client_secrets.iter().map(|s| (s.secret.clone(), s.expires_at)).collect::<Vec<_>>();
-    left.source == right.source
-        && left.params == right.params
-        && left.client_id == right.client_id
-        && secrets(left) == secrets(right)
-        && left.scopes == right.scopes
-        && left.return_urls == right.return_urls
-        && left.policy == right.policy
-        && left.paused == right.paused
-        && left.shared_accounts == right.shared_accounts
 }

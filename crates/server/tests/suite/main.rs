@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod connect;
 mod every_provider;
+mod issuer;
 mod killed;
 mod late;
 mod leaks;

@@ -10,28 +10,28 @@ use crate::waiting::{LONG, wait_for};
 use crate::world::{text, to_provider};
 
 /// A person follows the link, signs in at the provider as this account, and comes back.
-async fn connect(link: &str, account: &str) -> Page {
+pub(crate) async fn connect(link: &str, account: &str) -> Page {
     let mut browser = Browser::new();
     let page = to_provider(&mut browser, link).await;
     let form = page.form().expect("it asks who is there").with("login", account);
     browser.press(&page, &form).await.expect("the way back")
 }
 
-async fn link(api: &Http, wish: &Value) -> String {
+pub(crate) async fn link(api: &Http, wish: &Value) -> String {
     let reply = api.post("/v1/connect-sessions", wish).await.expect("an answer");
     assert_eq!(reply.status, 201, "{}", reply.text());
     text(&reply.json()["url"])
 }
 
 /// Waits until the connection is as wanted.
-async fn until(api: &Http, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+pub(crate) async fn until(api: &Http, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let look =
         async || Some(api.get(&format!("/v1/connections/{id}")).await.expect("an answer").json()).filter(&wanted);
     wait_for(LONG, &format!("{id} as wanted"), look).await
 }
 
 /// The token that the service hands out now is one that the provider accepts; whose it is there.
-async fn works(api: &Http, id: &str, peer: &OidcProvider) -> String {
+pub(crate) async fn works(api: &Http, id: &str, peer: &OidcProvider) -> String {
     let given = api.get(&format!("/v1/connections/{id}/token")).await.expect("an answer");
     assert_eq!(given.status, 200, "{}", given.text());
     let userinfo = Http::new("").bearer(&text(&given.json()["access_token"]));
@@ -92,7 +92,13 @@ async fn an_issuer_alone_is_enough_to_connect_and_to_refresh_three_times() {
     let home = Home::new("");
     let issuer = peer.about.issuer.clone();
     let ran = tokio::task::spawn_blocking(move || {
-        crate::cli::Shell::new().run(&["providers", "discover", &issuer, "--allow-private-networks", "--json"])
+        let shell = crate::cli::Shell::new();
+        let file = shell.run(&["providers", "discover", &issuer, "--allow-private-networks"]).stdout;
+        std::fs::write(shell.folder().join("found.toml"), file).unwrap();
+        let linted = shell.run(&["providers", "lint", "found.toml", "--allow-private-networks"]);
+        assert_eq!(linted.code, 0, "{}", linted.stdout);
+        assert_eq!(shell.run(&["providers", "lint", "found.toml"]).code, 1, "plain http is no address for the world");
+        shell.run(&["providers", "discover", &issuer, "--allow-private-networks", "--json"])
     });
     let entry = ran.await.unwrap().document();
     assert_eq!(entry["issuer"], peer.about.issuer.as_str(), "{entry}");

@@ -21,14 +21,17 @@ pub struct NewIntegration {
     /// Its name: 1 to 64 lower-case letters, digits, `-`, `_`, `.`.
     #[schema(value_type = String, example = "strava")]
     pub name: IntegrationName,
-    /// A catalogue id, or an object with the fields of a catalogue entry.
+    /// A catalogue id, or an object with the fields of a catalogue entry. One that names an `issuer` and no endpoints is
+    /// completed by what the issuer says of itself (RFC 8414, OpenID Connect Discovery).
     #[schema(value_type = Object)]
     pub provider: WrittenProvider,
     /// Values of the entry's variables that hold for every connection, such as a tenant.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub params: BTreeMap<String, String>,
-    /// The client id that the provider gave.
-    pub client_id: String,
+    /// The client id that the provider gave. Without one the provider is asked for a client (RFC 7591), where its entry has a
+    /// `registration_url`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
     /// The client's secrets, tried in order; none for public clients.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub client_secrets: Vec<ClientSecretWritten>,
@@ -67,7 +70,7 @@ pub struct ClientSecretWritten {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IntegrationChange {
-    /// Another catalogue entry.
+    /// Another catalogue entry, or an object with the fields of one; an issuer alone is asked anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub provider: Option<WrittenProvider>,

@@ -88,7 +88,7 @@ fn stored(secret: ClientSecretWritten) -> StoredClientSecret {
 pub fn new_integration(new: NewIntegration) -> NewClient {
     NewClient {
         name: new.name,
-        provider: new.provider.0,
+        provider: new.provider,
         params: new.params,
         client_id: new.client_id,
         client_secrets: new.client_secrets.into_iter().map(stored).collect(),
@@ -103,7 +103,7 @@ pub fn new_integration(new: NewIntegration) -> NewClient {
 /// A change of an integration.
 pub fn integration_change(change: IntegrationChange) -> Change {
     Change {
-        provider: change.provider.map(|written| written.0),
+        provider: change.provider,
         params: change.params,
         client_id: change.client_id,
         client_secrets: change.client_secrets.map(|secrets| secrets.into_iter().map(stored).collect()),

@@ -1,6 +1,6 @@
 //! On to the provider: a one-time state, PKCE, and the integration's own redirect URI.
 
-use evergrant_core::authorize::{AuthorizationRequest, authorization_url};
+use evergrant_core::authorize::AuthorizationRequest;
 use evergrant_core::id::IntegrationName;
 use evergrant_core::integration::Integration;
 use evergrant_core::secret::{CodeVerifier, OneTime, kind};
@@ -35,7 +35,8 @@ impl Service {
     /// Begins at the provider. `browser` is what an earlier flow bound to this browser, if it did.
     ///
     /// # Errors
-    /// [`Stopped`] when the link is not good any more, or the storage is away.
+    /// [`Stopped`] when the link is not good any more, the storage is away, or the provider refuses a request that must be
+    /// pushed; the link stays good then.
     pub async fn begin(
         &self,
         token: &OneTime,
@@ -48,7 +49,6 @@ impl Service {
             Some(name) => named(name).ok_or(Failure::LinkGone)?,
             None => link.integrations.first().ok_or(Failure::LinkGone)?,
         };
-        let session = self.session_of(&link).await.map_err(stopped)?;
         let browser = browser.filter(is_ours).unwrap_or_else(|| self.entropy.one_time());
         let (state, verifier): (OneTime, CodeVerifier) = (self.entropy.one_time(), self.entropy.one_time());
         let scopes = link.plan.scopes.clone().unwrap_or_else(|| integration.requested_scopes().to_vec());
@@ -66,8 +66,8 @@ impl Service {
             login_hint: link.plan.email.as_deref(),
             params: &params,
         };
-        let location = authorization_url(&request).map_err(|error| stopped(Refusal::internal(&error)))?;
-        let location = OneTime::new(String::from(location));
+        let location = self.location(&request, &at).await?;
+        let session = self.session_of(&link).await.map_err(stopped)?;
         let waiting = Waiting { verifier: Exposed(verifier), scopes, known };
         let payload = serde_json::to_vec(&waiting).map_err(|error| stopped(Refusal::internal(&error)))?;
         let now = self.now();

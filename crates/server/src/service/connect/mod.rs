@@ -12,6 +12,7 @@ mod exchange;
 mod failure;
 mod plan;
 mod progress;
+mod push;
 pub mod return_url;
 mod session;
 mod settle;
