@@ -15,6 +15,7 @@ pub mod integration;
 pub mod lifecycle;
 pub mod lifetime;
 pub mod notice;
+pub mod oauth1;
 pub mod outcome;
 pub mod policy;
 pub mod provider;

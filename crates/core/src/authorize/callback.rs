@@ -11,7 +11,7 @@ use crate::provider::Provider;
 use crate::secret::{AuthorizationCode, OneTime};
 
 /// The longest query that is read, in bytes.
-const LONGEST_QUERY: usize = 16 * 1024;
+pub(super) const LONGEST_QUERY: usize = 16 * 1024;
 /// The longest code, in bytes.
 const LONGEST_CODE: usize = 8 * 1024;
 /// Parameters that may come once at most.
@@ -26,7 +26,7 @@ pub struct Callback {
     pub iss: Option<String>,
     /// A code or an error.
     pub answer: CallbackAnswer,
-    params: BTreeMap<String, String>,
+    pub(super) params: BTreeMap<String, String>,
 }
 
 /// What a callback says.
@@ -136,7 +136,7 @@ pub fn check_issuer(provider: &Provider, iss: Option<&str>) -> Result<(), WrongI
     }
 }
 
-fn checked(code: String) -> Result<AuthorizationCode, BadCallback> {
+pub(super) fn checked(code: String) -> Result<AuthorizationCode, BadCallback> {
     // VSCHAR of RFC 6749 appendix A.11.
     let good = code.len() <= LONGEST_CODE && code.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
     if good { Ok(AuthorizationCode::new(code)) } else { Err(BadCallback::BadCode) }

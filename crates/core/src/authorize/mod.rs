@@ -4,10 +4,12 @@
 //! is known, unused and of this browser is the caller's to check, before anything else of the callback is believed.
 
 mod callback;
+mod oauth1;
 mod pkce;
 mod pushed;
 
 pub use callback::{BadCallback, Callback, CallbackAnswer, ErrorKind, WrongIssuer, check_issuer, parse_callback};
+pub use oauth1::{parse_signed_callback, signed_authorization_url};
 pub use pkce::{challenge, verifier};
 pub use pushed::{NotPushed, pushed_url, request_uri};
 

@@ -79,6 +79,7 @@ fn endpoints(entry: &Provider, private_networks: bool) -> Checked {
     }
     let urls = [
         ("authorize_url", &entry.authorize_url),
+        ("request_token_url", &entry.request_token_url),
         ("token_url", &entry.token_url),
         ("refresh_url", &entry.refresh_url),
         ("revoke_url", &entry.revoke_url),
@@ -130,6 +131,7 @@ fn kind(entry: &Provider) -> Checked {
     if entry.kind == CredentialKind::Static && entry.renewal != Renewal::None {
         return Err(Fault::new("renewal", "expected \"none\": a static credential can't be renewed"));
     }
+    oauth1(entry)?;
     if entry.access_never_expires && entry.access_lifetime.is_some() {
         return Err(Fault::new(
             "access_lifetime",
@@ -144,6 +146,27 @@ fn kind(entry: &Provider) -> Checked {
     }
     if entry.refresh_rate_per_minute == Some(0) {
         return Err(Fault::new("refresh_rate_per_minute", "expected at least 1"));
+    }
+    Ok(())
+}
+
+fn oauth1(entry: &Provider) -> Checked {
+    if entry.kind != CredentialKind::Oauth1 {
+        return match entry.request_token_url.as_str() {
+            "" => Ok(()),
+            _ => Err(Fault::new("request_token_url", "expected nothing, unless `kind` is \"oauth1\"")),
+        };
+    }
+    let missing = [
+        ("request_token_url", &entry.request_token_url),
+        ("authorize_url", &entry.authorize_url),
+        ("token_url", &entry.token_url),
+    ];
+    if let Some((field, _)) = missing.into_iter().find(|(_, url)| url.is_empty()) {
+        return Err(Fault::new(field, "expected an address, because OAuth 1.0a needs all three of them"));
+    }
+    if entry.renewal != Renewal::None {
+        return Err(Fault::new("renewal", "expected \"none\": OAuth 1.0a has nothing that renews a token"));
     }
     Ok(())
 }

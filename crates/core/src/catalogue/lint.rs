@@ -131,6 +131,7 @@ fn endpoint_problems(entry: &Provider) -> Problems {
 /// domain, and the other.
 pub(crate) fn other_domains(entry: &Provider) -> Vec<(&'static str, String, String)> {
     let secret_bearing = [
+        ("request_token_url", &entry.request_token_url),
         ("token_url", &entry.token_url),
         ("refresh_url", &entry.refresh_url),
         ("revoke_url", &entry.revoke_url),

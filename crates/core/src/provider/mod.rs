@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::id::ProviderId;
+use crate::oauth1::SignatureMethod;
 use crate::outcome::Class;
 use crate::policy::{PolicyOverrides, Seconds};
 
@@ -59,6 +60,10 @@ pub struct Provider {
     pub issuer: String,
     /// Whether the provider announces that it sends `iss` in the callback; then it is required.
     pub iss_in_callback: bool,
+    /// Where OAuth 1.0a gives temporary credentials (RFC 5849 §2.1).
+    pub request_token_url: String,
+    /// How OAuth 1.0a requests are signed.
+    pub signature_method: SignatureMethod,
     /// Authorization endpoint.
     pub authorize_url: String,
     /// Token endpoint.

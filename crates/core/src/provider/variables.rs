@@ -175,6 +175,7 @@ impl Provider {
         let addresses = [
             &mut self.issuer,
             &mut self.authorize_url,
+            &mut self.request_token_url,
             &mut self.token_url,
             &mut self.refresh_url,
             &mut self.revoke_url,

@@ -9,6 +9,8 @@ pub enum CredentialKind {
     /// OAuth 2 authorization code grant.
     #[default]
     Oauth2,
+    /// OAuth 1.0a (RFC 5849): signed requests, and tokens with a secret of their own.
+    Oauth1,
     /// A token that a person pastes (API key, personal access token): never refreshed.
     Static,
 }

@@ -8,7 +8,8 @@ use std::collections::VecDeque;
 
 use super::body::{Body, Shape};
 use super::json::{self, Json};
-use crate::provider::Provider;
+use crate::oauth1;
+use crate::provider::{CredentialKind, Provider};
 
 /// The longest token that is taken, in bytes.
 pub const LONGEST_TOKEN: usize = 16 * 1024;
@@ -69,6 +70,9 @@ impl<'a> Body<'a> {
         let access = named("access_token", is_access_token);
         let around = access.as_ref().map_or(&self.root, |(_, place)| place);
         let beside = |name: &str| around.member_named(name).or_else(|| self.root.member_named(name));
+        if provider.kind == CredentialKind::Oauth1 {
+            return self.find_pair(&places);
+        }
         let mut found = Found {
             access: access.map(|(token, _)| token),
             refresh: beside("refresh_token").and_then(|value| self.token(value, is_refresh_token)),
@@ -84,6 +88,23 @@ impl<'a> Body<'a> {
         found.unusable_refresh = found.refresh.is_none() && beside("refresh_token").is_some_and(something);
         self.scan(&mut found);
         found
+    }
+
+    /// The token of OAuth 1.0a and its secret, as the one text in which they are kept.
+    fn find_pair<'b>(&'b self, places: &[&'b Json<'a>]) -> Found<'b, 'a> {
+        let pair = places.iter().find_map(|place| {
+            let part = |name: &str| self.token(place.member_named(name)?, is_access_token);
+            let kept = oauth1::joined(&part("oauth_token")?, &part("oauth_token_secret")?);
+            is_access_token(kept.expose()).then(|| (Cow::Owned(kept.expose().to_owned()), *place))
+        });
+        Found {
+            around: pair.as_ref().map_or(&self.root, |(_, place)| place),
+            access: pair.map(|(kept, _)| kept),
+            refresh: None,
+            id: None,
+            unusable_refresh: false,
+            scanned: false,
+        }
     }
 
     /// Looks into the text itself where it could not be read to its end.

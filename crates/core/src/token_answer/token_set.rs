@@ -11,7 +11,8 @@ use super::found::Found;
 use super::json::Json;
 use crate::account;
 use crate::lifetime::{Oddity, TokenSet};
-use crate::provider::{Provider, Renewal};
+use crate::oauth1;
+use crate::provider::{CredentialKind, Provider, Renewal};
 use crate::secret::{AccessToken, IdToken, RefreshToken};
 use crate::time::Timestamp;
 
@@ -74,6 +75,9 @@ fn token_type(
     oddities: &mut Vec<Oddity>,
 ) -> String {
     const BEARER: &str = "Bearer";
+    if provider.kind == CredentialKind::Oauth1 {
+        return oauth1::TOKEN_TYPE.to_owned();
+    }
     if !provider.token_type.is_empty() {
         return provider.token_type.clone();
     }

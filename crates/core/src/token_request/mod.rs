@@ -14,6 +14,11 @@ pub use http_request::{HttpRequest, Method};
 pub use push::push;
 pub(crate) use register::method_name;
 pub use register::{NewClient, register};
+mod oauth1;
+
+pub use client_auth::Client;
+pub use http_request::{HttpRequest, Method};
+pub use oauth1::{Once, signed_exchange, signed_userinfo, temporary_credentials};
 
 use std::collections::BTreeMap;
 

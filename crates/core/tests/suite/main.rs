@@ -6,6 +6,7 @@ mod circuit;
 mod discovery;
 mod facts;
 mod lifecycle;
+mod oauth1;
 mod provider_facts;
 mod pushed;
 mod registration;
