@@ -129,11 +129,10 @@ pub fn joined(token: &str, secret: &str) -> AccessToken {
     AccessToken::new(format!("oauth_token={}&oauth_token_secret={}", encoded(token), encoded(secret)))
 }
 
-/// The temporary credentials of an answer (RFC 5849 §2.1), as the text in which tokens are kept; none where there are none.
-pub fn temporary(status: u16, body: &[u8]) -> Option<AccessToken> {
+/// The temporary credentials of an answer (RFC 5849 §2.1), token and secret; none where there are none.
+pub fn temporary(status: u16, body: &[u8]) -> Option<(Zeroizing<String>, Zeroizing<String>)> {
     let text = AccessToken::new(String::from_utf8_lossy(body).trim());
-    let (token, secret) = parted(&text).filter(|_| (200..300).contains(&status))?;
-    Some(joined(&token, &secret))
+    parted(&text).filter(|_| (200..300).contains(&status))
 }
 
 /// The token and its secret; none where the text is no such pair.

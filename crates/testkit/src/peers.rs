@@ -3,8 +3,10 @@
 //! A peer lives as long as its handle: the process is killed by that handle when it is dropped, and ends by itself when
 //! its standard input closes.
 
+mod oauth1;
 mod toolkit;
 
+pub use oauth1::{Oauth1, Oauth1About};
 pub use toolkit::{OauthToolkit, ToolkitAbout};
 
 use std::path::{Path, PathBuf};

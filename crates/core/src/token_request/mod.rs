@@ -6,19 +6,16 @@
 
 mod client_auth;
 mod http_request;
+mod oauth1;
 mod push;
 mod register;
 
 pub use client_auth::Client;
 pub use http_request::{HttpRequest, Method};
+pub use oauth1::{Once, signed_exchange, signed_userinfo, temporary_credentials};
 pub use push::push;
 pub(crate) use register::method_name;
 pub use register::{NewClient, register};
-mod oauth1;
-
-pub use client_auth::Client;
-pub use http_request::{HttpRequest, Method};
-pub use oauth1::{Once, signed_exchange, signed_userinfo, temporary_credentials};
 
 use std::collections::BTreeMap;
 

@@ -5,6 +5,7 @@ use evergrant_core::grant::{Grant, GrantFacts};
 use evergrant_core::id::{AccountId, IntegrationName, SubjectId};
 use evergrant_core::integration::Integration;
 use evergrant_core::lifetime::Expiry;
+use evergrant_core::oauth1;
 use evergrant_core::provider::CredentialKind;
 use evergrant_core::secret::{AccessToken, RefreshToken};
 use evergrant_core::time::Timestamp;
@@ -35,6 +36,8 @@ pub struct Import {
     pub account_id: Option<AccountId>,
     /// The access token.
     pub access_token: AccessToken,
+    /// The token's own secret, with OAuth 1.0a.
+    pub token_secret: Option<AccessToken>,
     /// The refresh token.
     pub refresh_token: Option<RefreshToken>,
     /// When the access token ends.
@@ -56,17 +59,22 @@ impl Service {
     pub async fn import(&self, caller: &Caller, import: Import) -> Result<(Seen, bool), Refusal> {
         let integration = self.seen_integration(&caller.scope, &import.integration)?;
         check(&import)?;
+        check_secret(&import, &integration)?;
         let known = values(&integration.provider, &import.params, &Map::new())?;
         integration.at(&known).map_err(|unfilled| unfit_param(&unfilled))?;
         let now = self.now();
         let facts = self.facts(&import, &integration, now);
-        let Import { subject, account_id, access_token, refresh_token, metadata, .. } = import;
+        let Import { subject, account_id, access_token, token_secret, refresh_token, metadata, .. } = import;
+        let (access_token, token_type) = match token_secret {
+            Some(secret) => (oauth1::joined(access_token.expose(), secret.expose()), oauth1::TOKEN_TYPE),
+            None => (access_token, "Bearer"),
+        };
         let arrival = Arrival {
             origin: Origin::Import,
             subject,
             account: account_id.map(|id| Account { id, name: None, kind: None }),
             target: Target::Key,
-            grant: Grant { access_token: Some(access_token), refresh_token, token_type: "Bearer".to_owned() },
+            grant: Grant { access_token: Some(access_token), refresh_token, token_type: token_type.to_owned() },
             facts,
             requested_scopes: Some(integration.requested_scopes().to_vec()),
             metadata: Some(metadata).filter(|metadata| !metadata.is_empty()),
@@ -122,6 +130,20 @@ fn check(import: &Import) -> Result<(), Refusal> {
         return Err(Refusal::invalid("scopes", "expected at most 512 scopes of at most 512 bytes"));
     }
     metadata(&import.metadata)
+}
+
+/// OAuth 1.0a has tokens with a secret of their own, nothing else has.
+fn check_secret(import: &Import, integration: &Integration) -> Result<(), Refusal> {
+    let expected = match (integration.provider.kind, &import.token_secret) {
+        (CredentialKind::Oauth1, None) => "it is required: requests are signed with it (OAuth 1.0a)",
+        (CredentialKind::Oauth1, Some(secret)) => match cannot_be_a_token(secret.expose()) {
+            Some(expected) => expected,
+            None => return Ok(()),
+        },
+        (_, Some(_)) => "expected none: only tokens of OAuth 1.0a have a secret of their own",
+        (_, None) => return Ok(()),
+    };
+    Err(Refusal::invalid("token_secret", expected))
 }
 
 /// Refuses free data that is more than a little.

@@ -9,6 +9,7 @@ mod issuer;
 mod killed;
 mod late;
 mod leaks;
+mod oauth1;
 mod peer;
 mod refresh;
 mod reload;

@@ -69,7 +69,7 @@ impl OauthToolkit {
     }
 }
 
-async fn install(dir: &Path) -> Result<(), PeerError> {
+pub(super) async fn install(dir: &Path) -> Result<(), PeerError> {
     let _one_at_a_time = INSTALLING.lock().await;
     if dir.join(".venv/bin/python").exists() && dir.join(".venv/.installed-from.txt").exists() {
         return Ok(());

@@ -31,6 +31,10 @@ pub struct TokenAnswer {
     /// The access token.
     #[schema(value_type = String)]
     pub access_token: OnTheWire<kind::Access>,
+    /// The token's own secret, which requests are signed with: only with OAuth 1.0a.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub token_secret: Option<OnTheWire<kind::Access>>,
     /// Names this access token without revealing it, for `report`.
     pub token_id: String,
     /// Mostly `Bearer`.
@@ -184,6 +188,10 @@ pub struct ImportGrant {
     /// The access token.
     #[schema(value_type = String)]
     pub access_token: OnTheWire<kind::Access>,
+    /// The token's own secret: only with OAuth 1.0a.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub token_secret: Option<OnTheWire<kind::Access>>,
     /// The refresh token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

@@ -2,7 +2,9 @@
 
 use evergrant_core::connection::{Connection, Status};
 use evergrant_core::integration::{Health, Integration, ProviderSource, StoredClientSecret};
+use evergrant_core::oauth1;
 use evergrant_core::provider::{CredentialKind, Provider};
+use evergrant_core::secret::AccessToken;
 use evergrant_core::time::Timestamp;
 use evergrant_store::{ApiKey, AuditLine, Event};
 use serde_json::{Value, json};
@@ -35,6 +37,7 @@ pub fn provider(provider: &Provider) -> ProviderSummary {
         category: provider.category.clone(),
         kind: match provider.kind {
             CredentialKind::Oauth2 => "oauth2".to_owned(),
+            CredentialKind::Oauth1 => "oauth1".to_owned(),
             CredentialKind::Static => "static".to_owned(),
         },
         verified: provider.verified,
@@ -167,11 +170,17 @@ pub fn connection(seen: &Seen) -> ConnectionView {
 /// The main call's answer.
 pub fn token(given: Given, now: Timestamp) -> TokenAnswer {
     let connection = &given.connection;
+    let pair = (given.token_type == oauth1::TOKEN_TYPE).then(|| oauth1::parted(&given.access_token)).flatten();
+    let (access_token, token_secret) = match pair {
+        Some((token, secret)) => (AccessToken::new(token.as_str()), Some(AccessToken::new(secret.as_str()))),
+        None => (given.access_token, None),
+    };
     TokenAnswer {
         connection_id: connection.id.clone(),
         integration: connection.integration.clone(),
         subject: connection.subject.clone(),
-        access_token: OnTheWire(given.access_token),
+        access_token: OnTheWire(access_token),
+        token_secret: token_secret.map(OnTheWire),
         token_id: given.token_id,
         token_type: given.token_type,
         expires_at: given.expires_at,
@@ -191,6 +200,7 @@ pub fn import(grant: ImportGrant) -> Import {
         subject: grant.subject,
         account_id: grant.account_id,
         access_token: grant.access_token.0,
+        token_secret: grant.token_secret.map(|secret| secret.0),
         refresh_token: grant.refresh_token.map(|token| token.0),
         expires_at: grant.expires_at,
         scopes: grant.scopes,

@@ -3,6 +3,7 @@
 use evergrant_core::authorize::AuthorizationRequest;
 use evergrant_core::id::IntegrationName;
 use evergrant_core::integration::Integration;
+use evergrant_core::provider::CredentialKind;
 use evergrant_core::secret::{CodeVerifier, OneTime, kind};
 use evergrant_store::connect::{Begun as StoreBegun, NewAuthorization};
 use serde::{Deserialize, Serialize};
@@ -50,12 +51,15 @@ impl Service {
             None => link.integrations.first().ok_or(Failure::LinkGone)?,
         };
         let browser = browser.filter(is_ours).unwrap_or_else(|| self.entropy.one_time());
-        let (state, verifier): (OneTime, CodeVerifier) = (self.entropy.one_time(), self.entropy.one_time());
         let scopes = link.plan.scopes.clone().unwrap_or_else(|| integration.requested_scopes().to_vec());
         let known = self.known(&link.plan, integration).await.map_err(stopped)?;
         let at = integration.at(&known).map_err(|unfilled| stopped(Refusal::internal(&unfilled)))?;
         let params = link.plan.params.iter().filter(|(name, _)| !integration.provider.variables.contains_key(*name));
         let params = params.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let (state, verifier): (OneTime, CodeVerifier) = match at.provider.kind {
+            CredentialKind::Oauth1 => self.temporary(&at).await?,
+            _ => (self.entropy.one_time(), self.entropy.one_time()),
+        };
         let request = AuthorizationRequest {
             provider: &at.provider,
             client_id: &integration.client_id,

@@ -10,10 +10,13 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use evergrant_core::account;
-use evergrant_core::authorize::{Callback, CallbackAnswer, ErrorKind, check_issuer, parse_callback};
+use evergrant_core::authorize::{
+    Callback, CallbackAnswer, ErrorKind, check_issuer, parse_callback, parse_signed_callback,
+};
 use evergrant_core::connection::Account;
 use evergrant_core::id::IntegrationName;
 use evergrant_core::integration::Integration;
+use evergrant_core::provider::CredentialKind;
 use evergrant_core::secret::{AuthorizationCode, CodeVerifier, OneTime, kind};
 use evergrant_core::time::{Timestamp, millis};
 use evergrant_store::connect::{Session, TakenNow, TakenState};
@@ -67,8 +70,12 @@ impl Service {
     pub async fn callback(&self, integration: &str, query: &str, browser: Option<OneTime>) -> Result<Ended, Stopped> {
         let name: IntegrationName = integration.parse().map_err(|_| Failure::StateGone)?;
         let integration = self.store.integration(&name).ok_or(Failure::StateGone)?;
-        let code_param = integration.provider.callback_code_param.as_str();
-        let callback = parse_callback(query, code_param).map_err(|_| Failure::StateGone)?;
+        let provider = &integration.provider;
+        let callback = match provider.kind {
+            CredentialKind::Oauth1 => parse_signed_callback(query),
+            _ => parse_callback(query, &provider.callback_code_param),
+        };
+        let callback = callback.map_err(|_| Failure::StateGone)?;
         let (Some(state), Some(browser)) = (callback.state.clone(), browser) else {
             return Err(Failure::StateGone.into());
         };

@@ -11,7 +11,7 @@ use evergrant_core::integration::Integration;
 use evergrant_core::lifecycle::unsent_retry;
 use evergrant_core::outcome::{Class, Failure as Failed, Outcome};
 use evergrant_core::policy::Policy;
-use evergrant_core::provider::Pkce;
+use evergrant_core::provider::{CredentialKind, Pkce};
 use evergrant_core::secret::{AuthorizationCode, ClientSecret, CodeVerifier, OneTime};
 use evergrant_core::time::Timestamp;
 use evergrant_core::token_answer::Purpose;
@@ -111,7 +111,7 @@ impl Service {
                     return Ok(pending);
                 }
                 // RFC 6749 §5.2: the client comes first, so its code is not spent; another secret may fit.
-                Outcome::Failure(failed) if failed.class == Class::InvalidClient => {
+                Outcome::Failure(failed) if speaks_of_client(&failed, integration) => {
                     self.landed(answered.seq);
                     refused = Some(failed);
                 }
@@ -139,7 +139,11 @@ impl Service {
         let (code, verifier) = (&exchange.code, &exchange.verifier);
         let client = Client { id: &integration.client_id, secret, redirect_uri: &redirect_uri };
         let announced = (integration.provider.pkce == Pkce::S256).then_some(verifier);
-        let request = exchange_code(&integration.provider, &client, code, announced);
+        let request = match integration.provider.kind {
+            CredentialKind::Oauth1 => self.signed_exchange(integration, secret, (code, verifier)),
+            _ => Some(exchange_code(&integration.provider, &client, code, announced)),
+        };
+        let request = request.ok_or_else(|| Refusal::internal(&"temporary credentials that are none"))?;
         let policy = integration.policy(&self.base);
         let line = match self.reach(&request, &policy).await {
             Ok(line) => line,
@@ -313,6 +317,12 @@ impl Service {
 pub(in crate::service) fn secrets(integration: &Integration, now: Timestamp) -> Vec<Option<&ClientSecret>> {
     let secrets: Vec<_> = integration.secrets_to_try(now).into_iter().map(Some).collect();
     if secrets.is_empty() { vec![None] } else { secrets }
+}
+
+/// Whether another secret may fit. With OAuth 1.0a a signature by a wrong one is refused without saying why (RFC 5849 §3.2).
+fn speaks_of_client(failed: &Failed, integration: &Integration) -> bool {
+    let signed = integration.provider.kind == CredentialKind::Oauth1;
+    failed.class == Class::InvalidClient || (signed && failed.class == Class::AuthRejected)
 }
 
 /// What a failed exchange is to its caller.

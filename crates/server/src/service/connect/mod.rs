@@ -10,6 +10,7 @@ mod callback;
 mod complete;
 mod exchange;
 mod failure;
+mod oauth1;
 mod plan;
 mod progress;
 mod push;

@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use evergrant_core::authorize::{
     AuthorizationRequest, CannotAuthorize, NotPushed, authorization_params, authorization_url, pushed_url, request_uri,
+    signed_authorization_url,
 };
 use evergrant_core::integration::Integration;
+use evergrant_core::provider::CredentialKind;
 use evergrant_core::secret::{ClientSecret, OneTime};
 use evergrant_core::token_request::{Client, push};
 
@@ -45,7 +47,11 @@ impl Service {
         at: &Integration,
     ) -> Result<OneTime, Stopped> {
         let plain = |error: CannotAuthorize| stopped(Refusal::internal(&error));
-        let in_address = || authorization_url(request).map(|url| OneTime::new(String::from(url))).map_err(plain);
+        let url = match at.provider.kind {
+            CredentialKind::Oauth1 => signed_authorization_url,
+            _ => authorization_url,
+        };
+        let in_address = || url(request).map(|url| OneTime::new(String::from(url))).map_err(plain);
         if at.provider.par_url.is_empty() {
             return in_address();
         }

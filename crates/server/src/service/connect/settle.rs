@@ -8,7 +8,7 @@ use evergrant_core::connection::Account;
 use evergrant_core::id::SubjectId;
 use evergrant_core::integration::Integration;
 use evergrant_core::notice::NoticeKind;
-use evergrant_core::provider::Renewal;
+use evergrant_core::provider::{CredentialKind, Renewal};
 use evergrant_core::time::Timestamp;
 use evergrant_core::token_request;
 use evergrant_store::connect::{PendingGrant, SessionState};
@@ -160,19 +160,25 @@ impl Service {
         }
         let never = || NoAccount::Never(unknown(integration));
         let token = pending.grant.access_token.as_ref().ok_or_else(never)?;
-        let request = token_request::userinfo(provider, &integration.client_id, token).ok_or_else(never)?;
-        let answer = match self.transport.call(request, LIMITS).await {
-            Ok(answer) => answer,
-            Err(SendError::Unsent | SendError::Lost { .. }) => return Err(NoAccount::NotNow(not_now(integration))),
+        let requests = match provider.kind {
+            CredentialKind::Oauth1 => self.signed_userinfo(integration, token),
+            _ => token_request::userinfo(provider, &integration.client_id, token).into_iter().collect(),
         };
-        match answer.status {
-            408 | 429 | 500..=599 => Err(NoAccount::NotNow(not_now(integration))),
-            200..=299 => {
-                let hint = account::from_userinfo(provider, &answer.body).ok_or_else(never)?;
-                Ok(Some(hint.into()))
+        for request in requests {
+            let answer = match self.transport.call(request, LIMITS).await {
+                Ok(answer) => answer,
+                Err(SendError::Unsent | SendError::Lost { .. }) => return Err(NoAccount::NotNow(not_now(integration))),
+            };
+            match answer.status {
+                408 | 429 | 500..=599 => return Err(NoAccount::NotNow(not_now(integration))),
+                200..=299 => {
+                    let hint = account::from_userinfo(provider, &answer.body).ok_or_else(never)?;
+                    return Ok(Some(hint.into()));
+                }
+                _ => {}
             }
-            _ => Err(never()),
         }
+        Err(never())
     }
 
     /// Gives a pending grant up; the provider is told, unless that would end other connections of the account.
