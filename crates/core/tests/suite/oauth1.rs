@@ -131,7 +131,7 @@ fn an_entry_names_all_three_addresses_and_nothing_that_renews() {
     let good = "name = \"Acme\"\nkind = \"oauth1\"\nrenewal = \"none\"\naccess_never_expires = true\n\
                 request_token_url = \"https://acme.example/r\"\nauthorize_url = \"https://acme.example/a\"\n\
                 token_url = \"https://acme.example/t\"\nsignature_method = \"PLAINTEXT\"\n";
-    assert!(Catalogue::from_files([("acme.toml", good)].into_iter()).is_ok());
+    assert!(Catalogue::from_files([("acme.toml", good)]).is_ok());
     for (from, to, expected) in [
         ("renewal = \"none\"\n", "", "`renewal`: expected \"none\""),
         ("request_token_url = \"https://acme.example/r\"\n", "", "`request_token_url`: expected an address"),
@@ -139,7 +139,7 @@ fn an_entry_names_all_three_addresses_and_nothing_that_renews() {
         ("PLAINTEXT", "plain", "`signature_method`"),
     ] {
         let bad = good.replace(from, to);
-        let refused = Catalogue::from_files([("acme.toml", bad.as_str())].into_iter()).map(drop).unwrap_err();
+        let refused = Catalogue::from_files([("acme.toml", bad.as_str())]).map(drop).unwrap_err();
         assert!(refused.to_string().contains(expected), "{bad}\n{refused}");
     }
 }

@@ -61,7 +61,7 @@ async fn roles(world: &World) -> Vec<(Role, Value)> {
         for item in page["items"].as_array().expect("a list") {
             let id = text(&item["id"]);
             let entry = world.get(&format!("/v1/providers/{id}")).await.json();
-            if entry["kind"] != "oauth2" || entry["template"] == true {
+            if !["oauth2", "oauth1"].contains(&text(&entry["kind"]).as_str()) || entry["template"] == true {
                 continue;
             }
             match facts.role(&id, &row(&id)) {

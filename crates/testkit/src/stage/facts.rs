@@ -10,9 +10,13 @@ use super::role::{Auth, Format, Renews, Role};
 /// The facts about providers.
 #[derive(Debug)]
 pub struct Facts {
-    rows: BTreeMap<String, BTreeMap<String, String>>,
+    table: Rows,
+    corrections: Rows,
     answers: Vec<Case>,
 }
+
+/// Fields by provider.
+type Rows = BTreeMap<String, BTreeMap<String, String>>;
 
 /// A document of facts that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -57,24 +61,24 @@ impl Facts {
     /// [`FactsError`].
     pub fn read(table: &str, corrections: &str, answers: &[&str]) -> Result<Self, FactsError> {
         let table: Vec<BTreeMap<String, String>> = serde_json::from_str(table)?;
-        let mut rows: BTreeMap<String, BTreeMap<String, String>> =
-            table.into_iter().filter_map(|row| Some((row.get("id")?.clone(), row))).collect();
-        let over: BTreeMap<String, BTreeMap<String, String>> = toml::from_str(corrections)?;
-        for (id, fields) in over {
-            rows.entry(id).or_default().extend(fields);
-        }
+        let table = table.into_iter().filter_map(|row| Some((row.get("id")?.clone(), row))).collect();
+        let corrections = toml::from_str(corrections)?;
         let mut cases: Vec<Case> = Vec::new();
         for text in answers {
             cases.extend(serde_json::from_str::<Vec<Case>>(text)?);
         }
-        Ok(Facts { rows, answers: cases })
+        Ok(Facts { table, corrections, answers: cases })
     }
 
     /// The role of a provider, none where nothing is known of it; `other_id` is its id in the table.
     #[must_use]
     pub fn role(&self, id: &str, other_id: &str) -> Option<Role> {
-        let mut row = self.rows.get(other_id)?.clone();
-        row.extend(self.rows.get(id).into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
+        let (fact, correction) = (self.table.get(other_id), self.corrections.get(id));
+        if fact.is_none() && correction.is_none() {
+            return None;
+        }
+        let row = [fact, correction].into_iter().flatten().flatten();
+        let row = row.map(|(name, value)| (name.clone(), value.clone())).collect();
         Some(Row(row).role(id, self))
     }
 
@@ -122,6 +126,7 @@ impl Row {
         let (code_param, account_at) = (self.code_param(&names), self.account_at());
         Role {
             id: id.to_owned(),
+            signed: self.flag("request_token_url").map(|address| (Place::of(address), self.signature_method())),
             authorize: Place::of(self.text("authorization_url")),
             refresh: if refresh.is_empty() { token.clone() } else { Place::of(refresh) },
             token,
@@ -172,6 +177,13 @@ impl Row {
         pairs.map(|(name, theirs)| (name.to_owned(), theirs.to_owned())).collect()
     }
 
+    fn signature_method(&self) -> String {
+        match self.text_or_flag("signature_method", "sig") {
+            "" => "HMAC-SHA1".to_owned(),
+            method => method.to_owned(),
+        }
+    }
+
     fn code_param(&self, names: &BTreeMap<String, String>) -> String {
         match self.text_or_flag("code_param", "callback_code_param") {
             "" => names.get("code").map_or_else(|| "code".to_owned(), Clone::clone),
@@ -206,6 +218,8 @@ impl Row {
     /// Seconds; an hour where nobody knows, none where the answer names none.
     fn lifetime(&self) -> Option<u64> {
         let silent = self.flags().any(|flag| flag.starts_with("no_expires_in") || flag.contains("may be absent"));
+        // The rows of OAuth 1.0a repeat the lifetimes of a newer interface.
+        let silent = silent || self.text("auth_mode") == "oauth1";
         match (silent, self.text("access_token_lifetime_s").parse()) {
             (true, _) | (_, Ok(0)) => None,
             (_, Ok(seconds)) => Some(seconds),
@@ -228,6 +242,7 @@ impl Row {
         let lasts_not = self.text("refresh_token_lifetime").starts_with("none");
         let flagged = self.flags().any(|flag| matches!(flag, "no_refresh_token" | "no_refresh_grant"));
         match (self.0.get("renewal").map(String::as_str), exchanged) {
+            _ if self.text("auth_mode") == "oauth1" => Renews::Nothing,
             (Some("none"), _) => Renews::Nothing,
             (Some(""), _) => Renews::RefreshToken,
             (_, Some(param)) => Renews::AccessToken(param.to_owned()),

@@ -9,6 +9,7 @@ mod facts;
 mod place;
 mod play;
 mod role;
+mod signed;
 mod wants;
 
 use std::collections::BTreeMap;

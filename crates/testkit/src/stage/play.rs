@@ -51,8 +51,11 @@ impl Player {
     /// Gives its client an id, if it is a public one, or a secret: what it had before is wrong from now on.
     pub(super) fn register(&mut self, callback: &str) -> Credentials {
         callback.clone_into(&mut self.callback);
-        if self.role.auth == Auth::Public {
+        // Signatures are not looked at: with another id the old ones are as wrong as with another secret.
+        if self.role.auth == Auth::Public || self.role.signed.is_some() {
             self.client_id = self.draw("client");
+        }
+        if self.role.auth == Auth::Public {
             return Credentials { client_id: self.client_id.clone(), secret: None };
         }
         self.secret = self.draw("secret");
@@ -69,6 +72,9 @@ impl Player {
     }
 
     pub(super) fn answer(&mut self, request: &Request) -> Answer {
+        if self.role.signed.is_some() {
+            return self.answer_signed(request);
+        }
         let asked = request.query();
         let at = |place: &super::place::Place| place.is_at(&request.path, |name| asked.get(name));
         // Some have both endpoints at one address.
@@ -88,12 +94,12 @@ impl Player {
         self.token(request, &form, renewing)
     }
 
-    fn complain(&mut self, what: &str) -> Answer {
+    pub(super) fn complain(&mut self, what: &str) -> Answer {
         self.complaints.push(what.to_owned());
         Answer::json(400, &json!({ "error": "stage", "error_description": what }))
     }
 
-    fn draw(&mut self, kind: &str) -> String {
+    pub(super) fn draw(&mut self, kind: &str) -> String {
         let drawn = format!("{kind}-{}-{}", self.role.id, random_text::<18>());
         self.secrets.push(drawn.clone());
         drawn
@@ -211,13 +217,18 @@ impl Player {
         format!("{}.{}.c2lnbmF0dXJl", part(&json!({ "alg": "RS256", "typ": "JWT" })), part(&claims))
     }
 
-    fn userinfo(&mut self, request: &Request) -> Answer {
+    pub(super) fn userinfo(&mut self, request: &Request) -> Answer {
         let shown = request.header("authorization").and_then(|header| header.split_once(' ')).map(|(_, token)| token);
         let query = request.query();
         let in_query = || query.names().any(|name| query.get(name) == Some(self.access.as_str()));
         if shown != Some(self.access.as_str()) && !in_query() {
             return self.complain("userinfo: this is not the token that was given last");
         }
+        self.whose()
+    }
+
+    /// Whose token it is.
+    pub(super) fn whose(&self) -> Answer {
         let mut answer = Value::Object(Map::new());
         for (_, pointer) in self.role.account_at.iter().filter(|(from, _)| from == "userinfo") {
             put(&mut answer, pointer, self.role.account().into());
@@ -247,13 +258,13 @@ fn is_renewal(role: &Role, form: &Form) -> bool {
     }
 }
 
-fn say(said: &Said, sent: &str) -> Answer {
+pub(super) fn say(said: &Said, sent: &str) -> Answer {
     let answer = Answer::new(said.status, "application/json", said.body.replace("abc123", sent));
     said.headers.iter().fold(answer, |answer, (name, value)| answer.with(name, value))
 }
 
 /// Puts a value where a JSON pointer says, making what lies before it.
-fn put(under: &mut Value, pointer: &str, leaf: Value) {
+pub(super) fn put(under: &mut Value, pointer: &str, leaf: Value) {
     let Some((step, rest)) = pointer.strip_prefix('/').map(|rest| rest.split_once('/').unwrap_or((rest, ""))) else {
         *under = leaf;
         return;

@@ -10,6 +10,8 @@ use super::place::Place;
 pub struct Role {
     /// The id of its catalogue entry.
     pub id: String,
+    /// Where it gives temporary credentials, and how requests are signed: where it has nothing but OAuth 1.0a.
+    pub(super) signed: Option<(Place, String)>,
     pub(super) authorize: Place,
     pub(super) token: Place,
     pub(super) refresh: Place,

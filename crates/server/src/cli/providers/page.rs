@@ -41,7 +41,8 @@ fn register(entry: &Provider, id: &str, page: &mut String) {
     if !entry.docs_url.is_empty() {
         let _ = writeln!(page, "- The provider's own words: <{}>.", entry.docs_url);
     }
-    if entry.kind == CredentialKind::Oauth2 {
+    let signs_people_in = matches!(entry.kind, CredentialKind::Oauth2 | CredentialKind::Oauth1);
+    if signs_people_in {
         page.push_str(
             "- Redirect URL: `https://<your Evergrant>/oauth/callback/<integration>`, one for each integration.\n",
         );
@@ -49,7 +50,7 @@ fn register(entry: &Provider, id: &str, page: &mut String) {
     for note in &entry.notes {
         let _ = writeln!(page, "- {note}");
     }
-    if entry.kind != CredentialKind::Oauth2 || entry.template {
+    if !signs_people_in || entry.template {
         return;
     }
     let secret = if entry.client_auth == ClientAuth::None { "" } else { " --client-secret-stdin < secret.txt" };
@@ -75,6 +76,14 @@ fn register(entry: &Provider, id: &str, page: &mut String) {
 }
 
 fn asked(entry: &Provider, page: &mut String) {
+    if entry.kind == CredentialKind::Oauth1 {
+        let method = entry.signature_method.as_str();
+        let _ = write!(
+            page,
+            "\n## How requests are signed\n\n- OAuth 1.0a, by {method}: with the client's secret and the token's own, which is handed out \
+             beside it as `token_secret`.\n"
+        );
+    }
     if entry.kind != CredentialKind::Oauth2 {
         return;
     }
