@@ -401,12 +401,13 @@ fn client(declared: &Declared) -> NewClient {
     }
 }
 
-/// Revocations that could not be told at once, and grants whose account could not be looked up at once.
+/// Revocations that could not be told at once, grants whose account could not be looked up at once, and what providers did
+/// not answer after a grant.
 async fn chores(service: Service) {
     loop {
-        for done in [service.revoke_what_is_due().await, service.resume_pending(PENDING_AGE).await] {
-            report(done);
-        }
+        report(service.revoke_what_is_due().await);
+        report(service.resume_pending(PENDING_AGE).await);
+        report(service.ask_what_is_owed().await);
         if !pause(&service, CHORES_EVERY).await {
             return;
         }

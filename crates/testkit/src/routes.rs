@@ -6,7 +6,7 @@ use crate::clock::Moment;
 use crate::ledger::Decision;
 use crate::state::State;
 use crate::wire::{Answer, Request};
-use crate::{authorize, control, page, resource, token};
+use crate::{api, authorize, control, page, resource, token};
 
 /// The judge's answer, and what it decided about a refresh token.
 pub(crate) fn answer(state: &mut State, request: &Request, now: Moment) -> (Answer, Option<Decision>) {
@@ -16,6 +16,8 @@ pub(crate) fn answer(state: &mut State, request: &Request, now: Moment) -> (Answ
         ("POST", "/revoke") => resource::revoke(state, request, now),
         ("POST", "/introspect") => resource::introspect(state, request, now),
         (_, "/userinfo" | "/api/me") => resource::me(state, request, now),
+        ("GET", "/api/facts") => api::facts(state, request, now),
+        ("POST", "/api/users") => api::register(state, request, now),
         ("GET", "/.well-known/openid-configuration" | "/.well-known/oauth-authorization-server") => {
             resource::metadata(state)
         }

@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use super::variables;
+use super::{mechanisms, variables};
 use crate::account;
 use crate::outcome::Class;
 use crate::provider::{CredentialKind, Provider, Renewal, RevokeWith, Rule};
@@ -43,7 +43,7 @@ const NOT_IN_AUTHORIZE: [&str; 10] = [
 const NOT_IN_TOKEN: [&str; 6] =
     ["client_secret", "code", "code_verifier", "redirect_uri", "refresh_token", "access_token"];
 /// Headers that an entry can't set: they carry credentials, or belong to the connection.
-const NOT_AS_HEADER: [&str; 7] =
+pub(super) const NOT_AS_HEADER: [&str; 7] =
     ["authorization", "host", "content-length", "transfer-encoding", "connection", "cookie", "expect"];
 
 /// A catalogue file's entry: as any, with a name; endpoints unless it is a template.
@@ -62,6 +62,7 @@ pub(super) fn check_file(entry: &Provider) -> Checked {
 pub(super) fn check(entry: &Provider, private_networks: bool) -> Checked {
     variables::check(entry)?;
     endpoints(&entry.with_examples(), private_networks)?;
+    mechanisms::check(&entry.with_examples(), private_networks)?;
     kind(entry)?;
     pointers(entry)?;
     texts(entry)?;
@@ -99,7 +100,7 @@ fn endpoints(entry: &Provider, private_networks: bool) -> Checked {
     Ok(())
 }
 
-fn is_endpoint(text: &str, private_networks: bool) -> bool {
+pub(super) fn is_endpoint(text: &str, private_networks: bool) -> bool {
     let odd = |c: char| c.is_whitespace() || c.is_control() || "\\{}\"<>^`|".contains(c);
     if text.len() > 2048 || text.chars().any(odd) {
         return false;
@@ -167,7 +168,8 @@ fn pointers(entry: &Provider) -> Checked {
     }
 }
 
-const BAD_POINTER: &str = "expected a JSON pointer (RFC 6901): `/` before each step, `~0` for `~` and `~1` for `/`";
+pub(super) const BAD_POINTER: &str =
+    "expected a JSON pointer (RFC 6901): `/` before each step, `~0` for `~` and `~1` for `/`";
 
 /// RFC 6901 §3.
 pub(super) fn is_pointer(text: &str) -> bool {
@@ -252,7 +254,7 @@ fn param_names(entry: &Provider) -> Checked {
     Ok(())
 }
 
-fn is_word(name: &str) -> bool {
+pub(super) fn is_word(name: &str) -> bool {
     (1..=100).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.[]".contains(&byte))
 }
 

@@ -121,20 +121,21 @@ fn entry_problems(entry: &Provider) -> Problems {
 
 fn endpoint_problems(entry: &Provider) -> Problems {
     let mut problems = Vec::new();
-    let secret_bearing = [
-        ("token_url", &entry.token_url),
-        ("refresh_url", &entry.refresh_url),
-        ("revoke_url", &entry.revoke_url),
-        ("userinfo_url", &entry.userinfo_url),
+    let single = [
+        ("token_url".to_owned(), &entry.token_url),
+        ("refresh_url".to_owned(), &entry.refresh_url),
+        ("revoke_url".to_owned(), &entry.revoke_url),
+        ("userinfo_url".to_owned(), &entry.userinfo_url),
     ];
+    let calls = entry.after_grant.iter().enumerate().map(|(at, call)| (format!("after_grant[{at}].url"), &call.url));
     let home = host_of(&entry.authorize_url).map(|host| registrable(&host));
-    for (field, url) in secret_bearing {
+    for (field, url) in single.into_iter().chain(calls) {
         let domain = host_of(url).map(|host| registrable(&host));
         if let (Some(from), Some(to)) = (&home, domain)
             && *from != to
             && entry.other_domain_reason.is_empty()
         {
-            problems.push((field.to_owned(), Problem::OtherDomain { from: from.clone(), to }));
+            problems.push((field, Problem::OtherDomain { from: from.clone(), to }));
         }
     }
     problems

@@ -9,6 +9,7 @@ mod domain;
 mod error;
 mod inherit;
 mod lint;
+mod mechanisms;
 mod names;
 mod read;
 mod variables;

@@ -8,7 +8,7 @@ use super::error::{EntryError, EntryErrors, Wrong};
 use super::{check, inherit, names};
 use crate::id::ProviderId;
 use crate::policy::PolicyOverrides;
-use crate::provider::{Provider, Rule};
+use crate::provider::{AfterGrant, Provider, Rule};
 
 /// A file that is TOML with known fields of the right types.
 struct File<'t> {
@@ -116,10 +116,11 @@ impl File<'_> {
         if let Some(policy) = self.places.get("policy").and_then(|value| value.get_ref().as_table()) {
             errors.extend(self.unknown_in(policy, "policy.", PolicyOverrides::NAMES));
         }
-        if let Some(rules) = self.places.get("rules").and_then(|value| value.get_ref().as_array()) {
-            for (at, rule) in rules.iter().enumerate() {
-                if let Some(rule) = rule.get_ref().as_table() {
-                    errors.extend(self.unknown_in(rule, &format!("rules[{at}]."), names::of::<Rule>()));
+        for (list, known) in [("rules", names::of::<Rule>()), ("after_grant", names::of::<AfterGrant>())] {
+            let items = self.places.get(list).and_then(|value| value.get_ref().as_array());
+            for (at, item) in items.into_iter().flatten().enumerate() {
+                if let Some(item) = item.get_ref().as_table() {
+                    errors.extend(self.unknown_in(item, &format!("{list}[{at}]."), known));
                 }
             }
         }

@@ -12,9 +12,11 @@ use crate::id::ProviderId;
 use crate::outcome::Class;
 use crate::policy::{PolicyOverrides, Seconds};
 
+mod after_grant;
 mod variables;
 mod words;
 
+pub use after_grant::{AfterGrant, CallMethod, USERINFO};
 pub(crate) use variables::names_in;
 pub use variables::{Unfilled, Variable};
 pub use words::{
@@ -125,6 +127,9 @@ pub struct Provider {
     pub keep_from_userinfo: BTreeMap<String, String>,
     /// Facts to keep from the callback's query: name → parameter.
     pub keep_from_callback: BTreeMap<String, String>,
+
+    /// Calls with the new access token once a grant is durable, at connect only: facts to keep, registrations.
+    pub after_grant: Vec<AfterGrant>,
 
     /// What becomes of the old refresh token after a rotation.
     pub replay: ReplayKind,

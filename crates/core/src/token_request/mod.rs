@@ -4,9 +4,11 @@
 //! authentication, form or JSON, further parameters and headers) comes from the entry. Extra parameters and headers of the
 //! entry replace standard ones of the same name, because that is how the oddest providers are spoken to.
 
+mod after_grant;
 mod client_auth;
 mod http_request;
 
+pub use after_grant::after_grant;
 pub use client_auth::Client;
 pub use http_request::{HttpRequest, Method};
 

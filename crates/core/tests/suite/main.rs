@@ -1,5 +1,6 @@
 //! The pure core's tests: tables at ±1 s around each bound, and properties where input is wild.
 
+mod after_grant;
 mod authorize;
 mod catalogue;
 mod circuit;

@@ -1,5 +1,6 @@
 //! The service told by those who use it: through its front door, over loopback, with a provider that misbehaves on request.
 
+mod after_grant;
 mod api;
 mod cli;
 mod config;

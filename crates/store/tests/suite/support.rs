@@ -158,6 +158,7 @@ pub fn new_grant(subject: &str, mark: &str) -> NewGrantFor {
         label: None,
         metadata: None,
         provider_data: None,
+        owed: None,
         attempt: None,
         audit: None,
     }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use evergrant_core::outcome::Class;
 use evergrant_core::policy::Seconds;
 use evergrant_core::provider::{
-    ClientAuth, CredentialKind, Pkce, Provider, RefreshLifetimeKind, Renewal, ReplayKind, Rule, RuleValue,
+    CallMethod, ClientAuth, CredentialKind, Pkce, Provider, RefreshLifetimeKind, Renewal, ReplayKind, Rule, RuleValue,
 };
 
 use super::super::span::in_words;
@@ -98,10 +98,14 @@ fn asked(entry: &Provider, page: &mut String) {
     let keeps: Vec<&String> = [&entry.keep_from_callback, &entry.keep_from_answer, &entry.keep_from_userinfo]
         .into_iter()
         .flat_map(|kept| kept.keys())
+        .chain(entry.after_grant.iter().flat_map(|call| call.keep.keys()))
         .collect();
     if !keeps.is_empty() {
         let names: Vec<String> = keeps.iter().map(|name| format!("`{name}`")).collect();
         let _ = writeln!(page, "- Kept for calling its API, in `provider_data`: {}.", names.join(", "));
+    }
+    for call in entry.after_grant.iter().filter(|call| call.method == CallMethod::Post) {
+        let _ = writeln!(page, "- Once the grant is there, the service tells <{}> of it by itself.", call.url);
     }
     if entry.account_id_pointer.is_empty() {
         page.push_str("- Whose account it is, the provider does not tell: a subject has one connection.\n");

@@ -8,12 +8,14 @@ use evergrant_core::connection::Account;
 use evergrant_core::id::SubjectId;
 use evergrant_core::integration::Integration;
 use evergrant_core::notice::NoticeKind;
-use evergrant_core::provider::Renewal;
+use evergrant_core::provider::{Renewal, USERINFO};
 use evergrant_core::time::Timestamp;
 use evergrant_core::token_request;
 use evergrant_store::connect::{PendingGrant, SessionState};
 use evergrant_store::{NewAudit, NewEvent, NewNotice, Placed, Report, Target, TokenRecord};
+use serde_json::{Map, Value};
 
+use super::after::After;
 use super::exchange::Brought;
 use super::failure::Failure;
 use super::plan::Plan;
@@ -41,11 +43,13 @@ impl Service {
     ) -> Result<(Arc<TokenRecord>, bool), Refusal> {
         let brought: Brought =
             serde_json::from_str(&pending.document).map_err(|_| Refusal::internal(&"an unreadable pending grant"))?;
-        let integration = &integration.at(&brought.provider_data).map_err(|unfilled| Refusal::internal(&unfilled))?;
-        let account = match brought.account.clone() {
-            Some(account) => Some(account),
+        let template = integration;
+        let integration = &template.at(&brought.provider_data).map_err(|unfilled| Refusal::internal(&unfilled))?;
+        let (account, userinfo) = match brought.account.clone() {
+            Some(account) => (Some(account), None),
             None => match self.account_of(pending, integration).await {
-                Ok(account) => account,
+                Ok(Some((account, facts))) => (Some(account), Some(facts)),
+                Ok(None) => (None, None),
                 Err(NoAccount::NotNow(refusal)) => return Err(refusal),
                 Err(NoAccount::Never(refusal)) => {
                     self.discard(pending, Failure::AccountUnknown, integration).await;
@@ -55,7 +59,16 @@ impl Service {
         };
         let subject = self.subject_for(plan, account.as_ref(), integration).await?;
         let target = plan.connection.clone().map_or(Target::Key, Target::Connection);
-        let arrival = arrival(pending, brought, account, subject, target);
+        let mut wanted = template.provider.after_grant_keys();
+        wanted.retain(|key| userinfo.is_none() || key != USERINFO);
+        let mut after = match &pending.grant.access_token {
+            Some(token) => self.after_grant((template, integration), token, account.as_ref(), &wanted).await,
+            None => After::default(),
+        };
+        after.facts.extend(userinfo.unwrap_or_default());
+        let arrival =
+            Arrival { owed: Some(after.owed_at(self.now())), ..arrival(pending, brought, account, subject, target) };
+        let arrival = with_facts(arrival, &after, integration);
         let placed_at = self.promote(pending, arrival, integration).await?;
         match placed_at {
             Placed::NotPending => self.settled_by_another(pending).await,
@@ -148,12 +161,12 @@ impl Service {
         made.parse().map_err(|_| Refusal::internal(&"a subject that is none"))
     }
 
-    /// Asks the provider whose grant it is, with the token that is durable by now.
+    /// Asks the provider whose grant it is, with the token that is durable by now; what else the answer tells is kept.
     async fn account_of(
         &self,
         pending: &PendingGrant,
         integration: &Integration,
-    ) -> Result<Option<Account>, NoAccount> {
+    ) -> Result<Option<(Account, Map<String, Value>)>, NoAccount> {
         let provider = &integration.provider;
         if provider.account_id_pointer.is_empty() {
             return Ok(None);
@@ -169,7 +182,8 @@ impl Service {
             408 | 429 | 500..=599 => Err(NoAccount::NotNow(not_now(integration))),
             200..=299 => {
                 let hint = account::from_userinfo(provider, &answer.body).ok_or_else(never)?;
-                Ok(Some(hint.into()))
+                let facts = provider.facts_from_userinfo(&answer.body, token.expose());
+                Ok(Some((hint.into(), facts)))
             }
             _ => Err(never()),
         }
@@ -245,9 +259,19 @@ fn arrival(
         requested_scopes: Some(brought.scopes),
         metadata: None,
         provider_data: Some(brought.provider_data).filter(|data| !data.is_empty()),
+        owed: None,
+        short: Vec::new(),
         attempt: Some(pending.attempt.clone()),
         audit: Some(audit),
     }
+}
+
+/// The same with what was found out after the grant, and what was not.
+fn with_facts(arrival: Arrival, after: &After, integration: &Integration) -> Arrival {
+    let mut data = arrival.provider_data.unwrap_or_default();
+    data.extend(after.facts.clone());
+    let short = after.shortfalls(&integration.provider.missing_facts(&data));
+    Arrival { provider_data: Some(data).filter(|data| !data.is_empty()), short, ..arrival }
 }
 
 /// Why the account is not known.

@@ -1,0 +1,62 @@
+//! What the tables of an entry must be that describe further calls: after a grant, at its end.
+
+use super::check::{BAD_POINTER, Fault, NOT_AS_HEADER, is_endpoint, is_pointer, is_word};
+use crate::provider::{AfterGrant, CallMethod, Provider, TokenFormat};
+
+/// What stands for something else in the texts of a call.
+const FILLED: [&str; 3] = ["{access_token}", "{account.id}", "{client_id}"];
+
+pub(super) fn check(entry: &Provider, private_networks: bool) -> Result<(), Fault> {
+    for (at, call) in entry.after_grant.iter().enumerate() {
+        after_grant(entry, call, private_networks)
+            .map_err(|fault| Fault { field: format!("after_grant[{at}].{}", fault.field), ..fault })?;
+    }
+    Ok(())
+}
+
+fn after_grant(entry: &Provider, call: &AfterGrant, private_networks: bool) -> Result<(), Fault> {
+    address("url", &call.url, private_networks)?;
+    if call.keep.iter().any(|(name, pointer)| name.is_empty() || !is_pointer(pointer)) {
+        return Err(Fault::new("keep", BAD_POINTER));
+    }
+    if call.method == CallMethod::Get && call.keep.is_empty() {
+        return Err(Fault::new("keep", "expected the facts to keep from the answer, because a GET has no other use"));
+    }
+    if call.method == CallMethod::Get && !call.body.is_empty() {
+        return Err(Fault::new("body", "expected nothing, unless `method` is \"post\""));
+    }
+    if !matches!(call.format, TokenFormat::Form | TokenFormat::Json) {
+        return Err(Fault::new("format", "expected \"json\" or \"form\""));
+    }
+    if call.accepted.iter().any(|status| !(100..=599).contains(status)) {
+        return Err(Fault::new("accepted", "expected HTTP statuses from 100 to 599"));
+    }
+    if !call.scheme.is_empty() && !is_word(&call.scheme) {
+        return Err(Fault::new("scheme", "expected one word, such as `Bearer` or `OAuth`"));
+    }
+    let names = call.headers.iter().map(|pair| ("headers", pair)).chain(call.body.iter().map(|pair| ("body", pair)));
+    for (field, (name, value)) in names {
+        let taken = field == "headers" && NOT_AS_HEADER.contains(&name.to_ascii_lowercase().as_str());
+        let ascii = value.len() <= 1024 && value.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
+        if taken || !is_word(name) || !ascii || value.contains("{access_token}") {
+            let expected = "expected a name of letters, digits, '_', '-' or '.' that the service does not set, and ASCII \
+                            text without the token";
+            return Err(Fault::new(format!("{field}.{name}"), expected));
+        }
+    }
+    let mut texts = call.headers.values().chain(call.body.values()).chain([&call.url]);
+    if texts.any(|text| text.contains("{account.id}")) && entry.account_id_pointer.is_empty() {
+        return Err(Fault::new("url", "expected an `account_id_pointer` beside the account's id in a call"));
+    }
+    Ok(())
+}
+
+fn address(field: &str, text: &str, private_networks: bool) -> Result<(), Fault> {
+    let filled = FILLED.iter().fold(text.to_owned(), |text, name| text.replace(name, "x"));
+    if is_endpoint(&filled, private_networks) {
+        return Ok(());
+    }
+    let http = if private_networks { "https (or http on loopback)" } else { "https" };
+    let expected = format!("expected an address with {http}, a host, and no user, password or fragment");
+    Err(Fault::new(field, expected))
+}
