@@ -83,6 +83,8 @@ pub struct TokenSet {
     pub provider_data: serde_json::Map<String, serde_json::Value>,
     /// What was odd.
     pub oddities: Vec<Oddity>,
+    /// Whether it is the short token that a code brought, which a second exchange makes long.
+    pub short: bool,
 }
 
 /// What an answer tells of the account.

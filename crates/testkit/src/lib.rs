@@ -25,6 +25,7 @@ mod inner;
 mod judge;
 pub mod leaks;
 mod ledger;
+mod lengthen;
 mod page;
 pub mod peers;
 mod plan;

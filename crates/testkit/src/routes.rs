@@ -6,12 +6,14 @@ use crate::clock::Moment;
 use crate::ledger::Decision;
 use crate::state::State;
 use crate::wire::{Answer, Request};
-use crate::{api, authorize, control, page, resource, token};
+use crate::{api, authorize, control, lengthen, page, resource, token};
 
 /// The judge's answer, and what it decided about a refresh token.
 pub(crate) fn answer(state: &mut State, request: &Request, now: Moment) -> (Answer, Option<Decision>) {
     let answer = match (request.method.as_str(), request.path.as_str()) {
         (_, "/token") => return token::token(state, request, now),
+        (_, "/token/long") => lengthen::long(state, request, now),
+        (_, "/token/renewed") => lengthen::renewed(state, request, now),
         ("GET" | "POST", "/authorize") => authorize::authorize(state, request, now),
         ("POST", "/revoke") => resource::revoke(state, request, now),
         ("POST", "/introspect") => resource::introspect(state, request, now),

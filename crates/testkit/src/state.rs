@@ -105,7 +105,7 @@ impl State {
         };
         *self.ledger.calls.by_endpoint.entry(endpoint.name().to_owned()).or_default() += 1;
         let form = match (endpoint, request.method.as_str()) {
-            (Endpoint::Token, _) => self.token_form(request),
+            (Endpoint::Token, "POST") => self.token_form(request),
             (_, "POST") => request.form(),
             _ => request.query(),
         };

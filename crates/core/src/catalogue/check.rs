@@ -1,5 +1,7 @@
 //! What an entry must be, wherever it comes from: it says where secrets are sent, so nothing in it is taken on trust.
 
+use std::collections::BTreeMap;
+
 use url::Url;
 
 use super::{mechanisms, variables};
@@ -67,7 +69,7 @@ pub(super) fn check(entry: &Provider, private_networks: bool) -> Checked {
     pointers(entry)?;
     texts(entry)?;
     params(entry)?;
-    param_names(entry)?;
+    param_names("param_names", &entry.param_names)?;
     for (at, rule) in entry.rules.iter().enumerate() {
         self::rule(rule).map_err(|fault| Fault { field: format!("rules[{at}]{}", fault.field), ..fault })?;
     }
@@ -213,15 +215,28 @@ fn params(entry: &Provider) -> Checked {
         if let Some((name, _)) = map.iter().find(|(name, _)| is_set(&name.to_ascii_lowercase())) {
             return Err(Fault::new(format!("{field}.{name}"), "this name is set by the service"));
         }
-        let bad = |text: &str| text.len() > 1024 || text.bytes().any(|byte| !(0x20..=0x7e).contains(&byte));
-        if let Some((name, _)) = map.iter().find(|(name, value)| !is_word(name) || bad(value)) {
-            return Err(Fault::new(
-                format!("{field}.{name}"),
-                "expected a name of letters, digits, '_', '-' or '.', and ASCII text",
-            ));
-        }
+        words_in(field, map)?;
     }
     Ok(())
+}
+
+/// Parameters that go with a token to another endpoint than the token endpoint.
+pub(super) fn params_in(field: &str, map: &BTreeMap<String, String>) -> Checked {
+    match map.keys().find(|name| NOT_IN_TOKEN.contains(&name.to_ascii_lowercase().as_str())) {
+        Some(name) => Err(Fault::new(format!("{field}.{name}"), "this name is set by the service")),
+        None => words_in(field, map),
+    }
+}
+
+fn words_in(field: &str, map: &BTreeMap<String, String>) -> Checked {
+    let bad = |text: &str| text.len() > 1024 || text.bytes().any(|byte| !(0x20..=0x7e).contains(&byte));
+    match map.iter().find(|(name, value)| !is_word(name) || bad(value)) {
+        Some((name, _)) => Err(Fault::new(
+            format!("{field}.{name}"),
+            "expected a name of letters, digits, '_', '-' or '.', and ASCII text",
+        )),
+        None => Ok(()),
+    }
 }
 
 /// What the standard calls parameters that some providers call otherwise.
@@ -236,17 +251,17 @@ const RENAMED: [&str; 8] = [
     "response_type",
 ];
 
-fn param_names(entry: &Provider) -> Checked {
-    for (standard, theirs) in &entry.param_names {
+pub(super) fn param_names(field: &str, names: &BTreeMap<String, String>) -> Checked {
+    for (standard, theirs) in names {
         if !RENAMED.contains(&standard.as_str()) {
             return Err(Fault::new(
-                format!("param_names.{standard}"),
+                format!("{field}.{standard}"),
                 format!("expected one of `{}`", RENAMED.join("`, `")),
             ));
         }
         if !theirs.is_empty() && !is_word(theirs) {
             return Err(Fault::new(
-                format!("param_names.{standard}"),
+                format!("{field}.{standard}"),
                 "expected the provider's name of letters, digits, '_', '-' or '.', or nothing to leave it out",
             ));
         }

@@ -129,7 +129,8 @@ fn endpoint_problems(entry: &Provider) -> Problems {
     ];
     let calls = entry.after_grant.iter().enumerate().map(|(at, call)| (format!("after_grant[{at}].url"), &call.url));
     let home = host_of(&entry.authorize_url).map(|host| registrable(&host));
-    for (field, url) in single.into_iter().chain(calls) {
+    let second = entry.second_exchange.iter().map(|second| ("second_exchange.url".to_owned(), &second.url));
+    for (field, url) in single.into_iter().chain(calls).chain(second) {
         let domain = host_of(url).map(|host| registrable(&host));
         if let (Some(from), Some(to)) = (&home, domain)
             && *from != to

@@ -1,7 +1,7 @@
 //! What the tables of an entry must be that describe further calls: after a grant, at its end.
 
-use super::check::{BAD_POINTER, Fault, NOT_AS_HEADER, is_endpoint, is_pointer, is_word};
-use crate::provider::{AfterGrant, CallMethod, Provider, TokenFormat};
+use super::check::{BAD_POINTER, Fault, NOT_AS_HEADER, is_endpoint, is_pointer, is_word, param_names, params_in};
+use crate::provider::{AfterGrant, CallMethod, Provider, Renewal, SecondExchange, TokenFormat};
 
 /// What stands for something else in the texts of a call.
 const FILLED: [&str; 3] = ["{access_token}", "{account.id}", "{client_id}"];
@@ -10,6 +10,38 @@ pub(super) fn check(entry: &Provider, private_networks: bool) -> Result<(), Faul
     for (at, call) in entry.after_grant.iter().enumerate() {
         after_grant(entry, call, private_networks)
             .map_err(|fault| Fault { field: format!("after_grant[{at}].{}", fault.field), ..fault })?;
+    }
+    renewal(entry)?;
+    match &entry.second_exchange {
+        Some(second) => second_exchange(entry, second, private_networks)
+            .map_err(|fault| Fault { field: format!("second_exchange{}", fault.field), ..fault }),
+        None => Ok(()),
+    }
+}
+
+fn renewal(entry: &Provider) -> Result<(), Fault> {
+    let nothing = entry.renewal == Renewal::None;
+    let set = [
+        ("earliest_refresh", entry.earliest_refresh.is_some()),
+        ("min_refresh_age", entry.min_refresh_age.is_some()),
+        ("refresh_format", entry.refresh_format.is_some()),
+        ("refresh_without_client", entry.refresh_without_client),
+    ];
+    match set.into_iter().find(|(_, set)| *set && nothing) {
+        Some((field, _)) => Err(Fault::new(field, "expected nothing, because nothing renews these grants")),
+        None => Ok(()),
+    }
+}
+
+fn second_exchange(entry: &Provider, second: &SecondExchange, private_networks: bool) -> Result<(), Fault> {
+    if entry.renewal != Renewal::AccessToken {
+        return Err(Fault::new("", "expected nothing, unless `renewal` is \"access_token\""));
+    }
+    address(".url", &second.url, private_networks)?;
+    params_in(".params", &second.params)?;
+    param_names(".param_names", &second.param_names)?;
+    if !second.param.is_empty() && !is_word(&second.param) {
+        return Err(Fault::new(".param", "expected the name of a parameter"));
     }
     Ok(())
 }

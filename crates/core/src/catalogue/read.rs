@@ -8,7 +8,7 @@ use super::error::{EntryError, EntryErrors, Wrong};
 use super::{check, inherit, names};
 use crate::id::ProviderId;
 use crate::policy::PolicyOverrides;
-use crate::provider::{AfterGrant, Provider, Rule};
+use crate::provider::{AfterGrant, Provider, Rule, SecondExchange};
 
 /// A file that is TOML with known fields of the right types.
 struct File<'t> {
@@ -113,8 +113,10 @@ impl File<'_> {
     /// Fields that no entry, rule or policy has.
     fn unknown_fields(&self) -> Vec<EntryError> {
         let mut errors = self.unknown_in(&self.places, "", names::of::<Provider>());
-        if let Some(policy) = self.places.get("policy").and_then(|value| value.get_ref().as_table()) {
-            errors.extend(self.unknown_in(policy, "policy.", PolicyOverrides::NAMES));
+        for (table, known) in [("policy", PolicyOverrides::NAMES), ("second_exchange", names::of::<SecondExchange>())] {
+            if let Some(inner) = self.places.get(table).and_then(|value| value.get_ref().as_table()) {
+                errors.extend(self.unknown_in(inner, &format!("{table}."), known));
+            }
         }
         for (list, known) in [("rules", names::of::<Rule>()), ("after_grant", names::of::<AfterGrant>())] {
             let items = self.places.get(list).and_then(|value| value.get_ref().as_array());

@@ -88,7 +88,9 @@ fn endpoints(entry: &Provider) -> Vec<(&'static str, &str)> {
         ("userinfo_url", &entry.userinfo_url),
         ("issuer", &entry.issuer),
     ];
-    single.into_iter().chain(entry.after_grant.iter().map(|call| ("after_grant", call.url.as_str()))).collect()
+    let calls = entry.after_grant.iter().map(|call| ("after_grant", call.url.as_str()));
+    let second = entry.second_exchange.iter().map(|second| ("second_exchange.url", second.url.as_str()));
+    single.into_iter().chain(calls).chain(second).collect()
 }
 
 fn texts(entry: &Provider) -> Vec<(String, &str)> {

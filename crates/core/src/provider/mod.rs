@@ -13,10 +13,12 @@ use crate::outcome::Class;
 use crate::policy::{PolicyOverrides, Seconds};
 
 mod after_grant;
+mod second_exchange;
 mod variables;
 mod words;
 
 pub use after_grant::{AfterGrant, CallMethod, USERINFO};
+pub use second_exchange::SecondExchange;
 pub(crate) use variables::names_in;
 pub use variables::{Unfilled, Variable};
 pub use words::{
@@ -140,6 +142,20 @@ pub struct Provider {
     pub renewal: Renewal,
     /// The parameter that carries the live access token where that renews itself; `access_token` when empty.
     pub renewal_param: String,
+    /// What makes a long token of the short one that a code brings, where the access token renews itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub second_exchange: Option<SecondExchange>,
+    /// How a refresh is written, where otherwise than `token_format`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh_format: Option<TokenFormat>,
+    /// Whether a refresh shows nothing of the client, neither its id nor its secret: the token is enough.
+    pub refresh_without_client: bool,
+    /// A refresh is refused before so few seconds of the access token's life remain (Exact Online).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub earliest_refresh: Option<Seconds>,
+    /// A refresh is refused before the access token is so old, in seconds (Instagram).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_refresh_age: Option<Seconds>,
     /// Access token lifetime in seconds where the answer says none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access_lifetime: Option<Seconds>,

@@ -186,6 +186,7 @@ impl Provider {
             .chain(self.token_params.values_mut())
             .chain(self.refresh_params.values_mut())
             .chain(self.after_grant.iter_mut().map(|call| &mut call.url))
+            .chain(self.second_exchange.iter_mut().map(|second| &mut second.url))
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::json::Json;
 use super::jwt;
 use crate::lifetime::{Expiry, Oddity};
+use crate::policy::Seconds;
 use crate::provider::Provider;
 use crate::time::Timestamp;
 
@@ -52,6 +53,8 @@ pub(super) struct Lifetimes<'x, 'a> {
     pub(super) root: &'x Json<'a>,
     /// Just before the request was sent.
     pub(super) sent_at: Timestamp,
+    /// What the catalogue knows of the access token's life.
+    pub(super) known: Option<Seconds>,
 }
 
 impl Lifetimes<'_, '_> {
@@ -68,7 +71,7 @@ impl Lifetimes<'_, '_> {
         oddities: &mut Vec<Oddity>,
     ) -> Expiry {
         match number(self.named("expires_in")) {
-            Number::Is(seconds) => return self.after(in_seconds(provider, seconds, oddities), renewable, oddities),
+            Number::Is(seconds) => return self.after(self.in_seconds(seconds, oddities), renewable, oddities),
             Number::Unreadable => oddities.push(Oddity::UnreadableExpiry),
             Number::Missing => {}
         }
@@ -80,7 +83,7 @@ impl Lifetimes<'_, '_> {
         if let Some(at) = jwt_end(token, self.sent_at) {
             return Expiry::At { at };
         }
-        match provider.access_lifetime {
+        match self.known {
             Some(lifetime) => Expiry::At { at: self.sent_at.plus(lifetime.duration()) },
             None if provider.access_never_expires => Expiry::Never,
             None => Expiry::Unknown,
@@ -97,6 +100,17 @@ impl Lifetimes<'_, '_> {
             }
             _ => None,
         })
+    }
+
+    /// A lifetime in seconds. Where the catalogue knows it and the number is about a thousand times that, it is milliseconds.
+    fn in_seconds(&self, number: f64, oddities: &mut Vec<Oddity>) -> f64 {
+        let known = self.known.map(|lifetime| lifetime.duration().as_secs_f64());
+        let in_milliseconds = |known: f64| known > 0.0 && (0.5..=2.0).contains(&(number / 1000.0 / known));
+        if known.is_some_and(in_milliseconds) {
+            oddities.push(Oddity::OddExpiry);
+            return number / 1000.0;
+        }
+        number
     }
 
     fn after(&self, seconds: f64, renewable: bool, oddities: &mut Vec<Oddity>) -> Expiry {
@@ -130,17 +144,6 @@ impl Lifetimes<'_, '_> {
 
 /// What stands where an instant should be is none.
 struct NoInstant;
-
-/// A lifetime in seconds. Where the catalogue knows it and the number is about a thousand times that, it is milliseconds.
-fn in_seconds(provider: &Provider, number: f64, oddities: &mut Vec<Oddity>) -> f64 {
-    let known = provider.access_lifetime.map(|lifetime| lifetime.duration().as_secs_f64());
-    let in_milliseconds = |known: f64| known > 0.0 && (0.5..=2.0).contains(&(number / 1000.0 / known));
-    if known.is_some_and(in_milliseconds) {
-        oddities.push(Oddity::OddExpiry);
-        return number / 1000.0;
-    }
-    number
-}
 
 /// The end that an access token says of itself, if it is a JWT that was just issued and has not ended.
 pub fn jwt_end(token: &str, now: Timestamp) -> Option<Timestamp> {

@@ -40,7 +40,9 @@ pub(super) fn token_set(
     if found.unusable_refresh {
         oddities.push(Oddity::UnusableRefreshToken);
     }
-    let lifetimes = Lifetimes { around: found.around, root: &body.root, sent_at };
+    let second = provider.second_exchange.as_ref().filter(|_| purpose == Purpose::CodeExchange);
+    let known = second.map_or(provider.access_lifetime, |second| second.short_lifetime);
+    let lifetimes = Lifetimes { around: found.around, root: &body.root, sent_at, known };
     // Behind a refresh stands a refresh token, even where the answer repeats none.
     let renewable = found.refresh.is_some() || purpose == Purpose::Refresh || provider.renewal == Renewal::AccessToken;
     let expiry = lifetimes.access(provider, access, renewable, &mut oddities);
@@ -63,6 +65,7 @@ pub(super) fn token_set(
         account,
         provider_data: kept(provider, &body.root, &is_secret),
         oddities,
+        short: second.is_some(),
     }
 }
 

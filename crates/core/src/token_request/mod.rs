@@ -14,7 +14,7 @@ pub use http_request::{HttpRequest, Method};
 
 use std::collections::BTreeMap;
 
-use crate::provider::{Provider, Renewal, RevokeWith, TokenFormat};
+use crate::provider::{ClientAuth, Provider, Renewal, RevokeWith, TokenFormat};
 use crate::secret::{AccessToken, AuthorizationCode, CodeVerifier, RefreshToken};
 use http_request::Draft;
 
@@ -27,14 +27,21 @@ pub fn refresh(provider: &Provider, client: &Client<'_>, refresh_token: &Refresh
     if provider.redirect_uri_on_refresh {
         standard.push(("redirect_uri", client.redirect_uri));
     }
-    token_call(provider, client, provider.refresh_endpoint(), &standard, &provider.refresh_params)
+    refresh_call(provider, client, &standard)
 }
 
 /// A renewal by the live access token, where the catalogue says that nothing else renews a grant (Facebook).
 pub fn renew(provider: &Provider, client: &Client<'_>, access_token: &AccessToken) -> HttpRequest {
     let param = if provider.renewal_param.is_empty() { "access_token" } else { &provider.renewal_param };
-    let standard = [(param, access_token.expose())];
-    token_call(provider, client, provider.refresh_endpoint(), &standard, &provider.refresh_params)
+    refresh_call(provider, client, &[(param, access_token.expose())])
+}
+
+/// The exchange of the short token that a code brought for a long one. None where the entry knows no such thing.
+pub fn second_exchange(provider: &Provider, client: &Client<'_>, access_token: &AccessToken) -> Option<HttpRequest> {
+    let second = provider.second_exchange.as_ref()?;
+    let param = if second.param.is_empty() { "access_token" } else { &second.param };
+    let how = How { format: second.format, auth: Some(second.client_auth), names: &second.param_names };
+    Some(token_call(provider, client, &second.url, how, &[(param, access_token.expose())], &second.params))
 }
 
 /// What renews this grant now, if anything does and it is there.
@@ -63,7 +70,8 @@ pub fn exchange_code(
     if let Some(verifier) = verifier {
         standard.push(("code_verifier", verifier.expose()));
     }
-    token_call(provider, client, &provider.token_url, &standard, &provider.token_params)
+    let how = How::of(provider);
+    token_call(provider, client, &provider.token_url, how, &standard, &provider.token_params)
 }
 
 /// A revocation (RFC 7009, or what the entry says instead). None where the provider has no such endpoint or the
@@ -120,24 +128,50 @@ pub fn document(url: &str) -> HttpRequest {
     Draft::get(url).build(TokenFormat::Query)
 }
 
+/// What a request that brings tokens is like, where that differs from one to the next.
+struct How<'a> {
+    format: TokenFormat,
+    /// None: nothing of the client is shown.
+    auth: Option<ClientAuth>,
+    names: &'a BTreeMap<String, String>,
+}
+
+impl<'a> How<'a> {
+    fn of(provider: &'a Provider) -> Self {
+        How { format: provider.token_format, auth: Some(provider.client_auth), names: &provider.param_names }
+    }
+}
+
+fn refresh_call(provider: &Provider, client: &Client<'_>, standard: &[(&str, &str)]) -> HttpRequest {
+    let how = How {
+        format: provider.refresh_format.unwrap_or(provider.token_format),
+        auth: (!provider.refresh_without_client).then_some(provider.client_auth),
+        ..How::of(provider)
+    };
+    token_call(provider, client, provider.refresh_endpoint(), how, standard, &provider.refresh_params)
+}
+
 fn token_call(
     provider: &Provider,
     client: &Client<'_>,
     endpoint: &str,
+    how: How<'_>,
     standard: &[(&str, &str)],
     further: &BTreeMap<String, String>,
 ) -> HttpRequest {
-    let draft = if provider.token_format == TokenFormat::Get { Draft::get(endpoint) } else { Draft::post(endpoint) };
-    let mut draft = draft.names(&provider.param_names);
+    let draft = if how.format == TokenFormat::Get { Draft::get(endpoint) } else { Draft::post(endpoint) };
+    let mut draft = draft.names(how.names);
     for (name, value) in standard {
         draft.param(name, value);
     }
-    client.authenticate(provider.client_auth, &mut draft);
+    if let Some(auth) = how.auth {
+        client.authenticate(auth, &mut draft);
+    }
     for (name, value) in further {
         draft.own_param(name, value);
     }
     own_headers(provider, client, &mut draft);
-    draft.build(provider.token_format)
+    draft.build(how.format)
 }
 
 fn own_headers(provider: &Provider, client: &Client<'_>, draft: &mut Draft<'_>) {

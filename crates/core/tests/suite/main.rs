@@ -6,6 +6,7 @@ mod catalogue;
 mod circuit;
 mod discovery;
 mod facts;
+mod lengthened;
 mod lifecycle;
 mod provider_facts;
 mod schedule;

@@ -102,6 +102,7 @@ impl Service {
             refresh_expires_at: None,
             scopes: import.scopes.clone().unwrap_or_else(|| integration.requested_scopes().to_vec()),
             oddities: Vec::new(),
+            short: false,
         }
     }
 }

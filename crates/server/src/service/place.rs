@@ -194,6 +194,7 @@ pub fn grant_of(tokens: TokenSet, requested: &[String], sent_at: Timestamp, stor
         // RFC 6749 §5.1: left out means as requested.
         scopes: tokens.scopes.unwrap_or_else(|| requested.to_vec()),
         oddities: tokens.oddities,
+        short: tokens.short,
     };
     let grant = Grant {
         access_token: Some(tokens.access_token),

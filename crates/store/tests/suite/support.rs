@@ -140,6 +140,7 @@ pub fn facts() -> GrantFacts {
         refresh_expires_at: None,
         scopes: vec!["read".to_owned()],
         oddities: Vec::new(),
+        short: false,
     }
 }
 

@@ -112,6 +112,21 @@ fn asked(entry: &Provider, page: &mut String) {
     }
 }
 
+/// When a refresh is refused because it comes too early.
+fn too_early(entry: &Provider, page: &mut String) {
+    if let Some(left) = entry.earliest_refresh {
+        let left = in_words(left.duration());
+        let _ = writeln!(
+            page,
+            "- It is not refreshed before the last {left} of the access token's life, because that is refused."
+        );
+    }
+    if let Some(age) = entry.min_refresh_age {
+        let age = in_words(age.duration());
+        let _ = writeln!(page, "- It is not refreshed before it is {age} old, because that is refused.");
+    }
+}
+
 fn lifetimes(entry: &Provider, page: &mut String) {
     page.push_str("\n## Lifetimes\n\n");
     let span = |seconds: Seconds| in_words(seconds.duration());
@@ -126,9 +141,14 @@ fn lifetimes(entry: &Provider, page: &mut String) {
         return;
     }
     if entry.renewal == Renewal::AccessToken {
+        if entry.second_exchange.is_some() {
+            page.push_str("- The code brings a short token, which is exchanged for a long one at once.\n");
+        }
         page.push_str("- No refresh token: the live access token is exchanged for a longer one, a week ahead.\n");
+        too_early(entry, page);
         return;
     }
+    too_early(entry, page);
     let kind = match entry.refresh_lifetime_kind {
         RefreshLifetimeKind::Sliding => "without use",
         RefreshLifetimeKind::Fixed => "from the consent, whatever happens",

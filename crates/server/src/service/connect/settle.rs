@@ -9,6 +9,7 @@ use evergrant_core::id::SubjectId;
 use evergrant_core::integration::Integration;
 use evergrant_core::notice::NoticeKind;
 use evergrant_core::provider::{Renewal, USERINFO};
+use evergrant_core::schedule;
 use evergrant_core::time::Timestamp;
 use evergrant_core::token_request;
 use evergrant_store::connect::{PendingGrant, SessionState};
@@ -74,6 +75,7 @@ impl Service {
             Placed::NotPending => self.settled_by_another(pending).await,
             Placed::Created(ref record) | Placed::Replaced(ref record) => {
                 self.refresher.nudge();
+                self.lengthen(record, integration);
                 self.tell_if_nothing_renews(record, integration).await;
                 placed(placed_at, integration)
             }
@@ -82,6 +84,15 @@ impl Service {
                 self.discard(pending, Failure::from(&refusal), integration).await;
                 Err(refusal)
             }
+        }
+    }
+
+    /// A short token is made long at once, also where the background starts nothing: it lives for an hour.
+    fn lengthen(&self, record: &TokenRecord, integration: &Integration) {
+        let facts = record.connection.life.grant.as_ref();
+        if facts.is_some_and(|facts| schedule::is_short(facts, &integration.provider)) {
+            let (refresher, id) = (self.refresher.clone(), record.connection.id.clone());
+            self.tasks.spawn(async move { refresher.refresh_if_due(&id, None, false).await });
         }
     }
 

@@ -181,7 +181,7 @@ impl<'a> Flight<'a> {
         if self.ended(&leased) {
             return self.mark_ended(leased).await;
         }
-        match self.connected().await {
+        match self.connected(&leased).await {
             Ok(way) => self.sent(leased, way).await,
             Err(Unconnected::Barred(why)) => {
                 self.inner.store.release(leased, Some(why.until().unwrap_or(now.plus(self.policy.retry_max)))).await?;
@@ -213,7 +213,8 @@ impl<'a> Flight<'a> {
                 if due.is_some_and(|due| due <= now) { None } else { done() }
             }
             Trigger::Force => {
-                let barred = life.not_before.filter(|at| *at > now);
+                let earliest = life.grant.as_ref().and_then(|facts| schedule::earliest_refresh(facts, provider));
+                let barred = [life.not_before, earliest].into_iter().flatten().max().filter(|at| *at > now);
                 barred.map(|until| Landing::NotSent(NotSent::NotBefore { until }))
             }
             Trigger::Judge(_) => done(),

@@ -103,6 +103,7 @@ impl Flight<'_> {
             refresh_expires_at: tokens.refresh_expires_at,
             scopes: Vec::new(),
             oddities: Vec::new(),
+            short: false,
         };
         let commit = self.bare(*tokens, facts, of);
         self.stored(&RefreshedFrom::journalled(self.id.clone(), generation), &commit).await;
@@ -218,6 +219,7 @@ impl Flight<'_> {
             refresh_expires_at: tokens.refresh_expires_at.or(sliding).or(kept_end),
             scopes: tokens.scopes.clone().or_else(|| before.map(|facts| facts.scopes.clone())).unwrap_or_default(),
             oddities: tokens.oddities.clone(),
+            short: false,
         }
     }
 
