@@ -134,6 +134,9 @@ pub struct ClientConfig {
     /// The shape of token answers.
     #[serde(default)]
     pub answers: AnswerFormat,
+    /// Whether the answer to a code carries a second pair in `authed_user`, with a family of its own.
+    #[serde(default)]
+    pub second_pair: bool,
 }
 
 impl ClientConfig {
@@ -155,6 +158,7 @@ impl ClientConfig {
             pkce_required: true,
             issue_refresh_token: true,
             answers: AnswerFormat::default(),
+            second_pair: false,
         }
     }
 

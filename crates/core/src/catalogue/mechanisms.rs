@@ -1,7 +1,8 @@
 //! What the tables of an entry must be that describe further calls: after a grant, at its end.
 
 use super::check::{BAD_POINTER, Fault, NOT_AS_HEADER, is_endpoint, is_pointer, is_word, param_names, params_in};
-use crate::provider::{AfterGrant, CallMethod, Provider, Renewal, SecondExchange, TokenFormat};
+use crate::account;
+use crate::provider::{AfterGrant, Also, CallMethod, Provider, Renewal, SecondExchange, TokenFormat};
 
 /// What stands for something else in the texts of a call.
 const FILLED: [&str; 3] = ["{access_token}", "{account.id}", "{client_id}"];
@@ -11,12 +12,53 @@ pub(super) fn check(entry: &Provider, private_networks: bool) -> Result<(), Faul
         after_grant(entry, call, private_networks)
             .map_err(|fault| Fault { field: format!("after_grant[{at}].{}", fault.field), ..fault })?;
     }
+    for (at, also) in entry.also.iter().enumerate() {
+        self::also(entry, at, also).map_err(|fault| Fault { field: format!("also[{at}].{}", fault.field), ..fault })?;
+    }
     renewal(entry)?;
     match &entry.second_exchange {
         Some(second) => second_exchange(entry, second, private_networks)
             .map_err(|fault| Fault { field: format!("second_exchange{}", fault.field), ..fault }),
         None => Ok(()),
     }
+}
+
+fn also(entry: &Provider, at: usize, also: &Also) -> Result<(), Fault> {
+    if also.pointer.is_empty() || !is_pointer(&also.pointer) {
+        return Err(Fault::new("pointer", BAD_POINTER));
+    }
+    // What is kept is shown: the pair must not be part of it.
+    if entry
+        .keep_from_answer
+        .values()
+        .any(|kept| also.pointer == *kept || also.pointer.starts_with(&format!("{kept}/")))
+    {
+        return Err(Fault::new("pointer", "expected another place than one that `keep_from_answer` keeps whole"));
+    }
+    let taken = entry
+        .also
+        .iter()
+        .take(at)
+        .map(|other| &other.kind)
+        .chain([&entry.account_kind])
+        .any(|other| *other == also.kind);
+    let word = also.kind.len() <= 40 && is_word(&also.kind);
+    if !word || taken || entry.account_kind.is_empty() {
+        return Err(Fault::new(
+            "kind",
+            "expected a word of its own, beside an `account_kind` of the entry for the first pair",
+        ));
+    }
+    for (field, text) in
+        [("account_id_pointer", &also.account_id_pointer), ("account_name_pointer", &also.account_name_pointer)]
+    {
+        let places = account::places(text, entry).map_err(|wrong| Fault::new(field, wrong.to_string()))?;
+        let here = |place: &account::Place<'_>| place.source == account::Source::Token && is_pointer(place.pointer);
+        if !places.iter().all(here) {
+            return Err(Fault::new(field, "expected a place in the token answer: `token:/user/id`"));
+        }
+    }
+    Ok(())
 }
 
 fn renewal(entry: &Provider) -> Result<(), Fault> {

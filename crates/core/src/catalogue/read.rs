@@ -8,7 +8,7 @@ use super::error::{EntryError, EntryErrors, Wrong};
 use super::{check, inherit, names};
 use crate::id::ProviderId;
 use crate::policy::PolicyOverrides;
-use crate::provider::{AfterGrant, Provider, Rule, SecondExchange};
+use crate::provider::{AfterGrant, Also, Provider, Rule, SecondExchange};
 
 /// A file that is TOML with known fields of the right types.
 struct File<'t> {
@@ -118,7 +118,9 @@ impl File<'_> {
                 errors.extend(self.unknown_in(inner, &format!("{table}."), known));
             }
         }
-        for (list, known) in [("rules", names::of::<Rule>()), ("after_grant", names::of::<AfterGrant>())] {
+        let lists =
+            [("rules", names::of::<Rule>()), ("after_grant", names::of::<AfterGrant>()), ("also", names::of::<Also>())];
+        for (list, known) in lists {
             let items = self.places.get(list).and_then(|value| value.get_ref().as_array());
             for (at, item) in items.into_iter().flatten().enumerate() {
                 if let Some(item) = item.get_ref().as_table() {

@@ -13,11 +13,13 @@ use crate::outcome::Class;
 use crate::policy::{PolicyOverrides, Seconds};
 
 mod after_grant;
+mod also;
 mod second_exchange;
 mod variables;
 mod words;
 
 pub use after_grant::{AfterGrant, CallMethod, USERINFO};
+pub use also::Also;
 pub use second_exchange::SecondExchange;
 pub(crate) use variables::names_in;
 pub use variables::{Unfilled, Variable};
@@ -130,6 +132,10 @@ pub struct Provider {
     /// Facts to keep from the callback's query: name → parameter.
     pub keep_from_callback: BTreeMap<String, String>,
 
+    /// What the connection of the answer's first pair is called, where there are several (`account.kind`).
+    pub account_kind: String,
+    /// Further token pairs in the answer to a code; each becomes a connection of its own.
+    pub also: Vec<Also>,
     /// Calls with the new access token once a grant is durable, at connect only: facts to keep, registrations.
     pub after_grant: Vec<AfterGrant>,
 

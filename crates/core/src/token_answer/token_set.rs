@@ -66,6 +66,8 @@ pub(super) fn token_set(
         provider_data: kept(provider, &body.root, &is_secret),
         oddities,
         short: second.is_some(),
+        kind: provider.first_kind(),
+        also: Vec::new(),
     }
 }
 

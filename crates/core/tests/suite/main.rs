@@ -8,6 +8,7 @@ mod discovery;
 mod facts;
 mod lengthened;
 mod lifecycle;
+mod pairs;
 mod provider_facts;
 mod schedule;
 mod scrub;

@@ -9,6 +9,7 @@ mod every_provider;
 mod killed;
 mod late;
 mod leaks;
+mod pairs;
 mod peer;
 mod refresh;
 mod reload;

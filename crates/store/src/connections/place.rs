@@ -125,19 +125,10 @@ pub(crate) fn place(
     decide: impl FnOnce(Option<&Connection>, u64) -> Decided,
     now: Timestamp,
 ) -> Result<Placed, StoreError> {
-    let Some(integration) = shared.integration(&new.integration) else { return Ok(Placed::NoIntegration) };
-    let found = match &new.target {
-        Target::Connection(id) => match for_reconnect(tx, id, &new)? {
-            Ok(id) => Some(id),
-            Err(refused) => return Ok(refused),
-        },
-        Target::Key => by_key(tx, &new)?,
+    let found = match find_place(tx, shared, &new)? {
+        Ok(found) => found,
+        Err(refused) => return Ok(refused),
     };
-    if let Some(account) = new.account.as_ref().filter(|_| !integration.shared_accounts)
-        && let Some(connection) = taken_by(tx, &new.integration, account, &new.subject)?
-    {
-        return Ok(Placed::AccountTaken { connection });
-    }
     let owed = new.owed.clone();
     let placed = match found {
         Some(id) => Placed::Replaced(replace(tx, shared, &id, new, decide, now)?),
@@ -147,6 +138,28 @@ pub(crate) fn place(
         crate::owed::owe(tx, shared, record, &owed, now)?;
     }
     Ok(placed)
+}
+
+/// The connection that a grant goes to, none for a new one; or why it can't go anywhere.
+pub(crate) fn find_place(
+    tx: &Tx<'_>,
+    shared: &Shared,
+    new: &NewGrantFor,
+) -> Result<Result<Option<ConnectionId>, Placed>, StoreError> {
+    let Some(integration) = shared.integration(&new.integration) else { return Ok(Err(Placed::NoIntegration)) };
+    let found = match &new.target {
+        Target::Connection(id) => match for_reconnect(tx, id, new)? {
+            Ok(id) => Some(id),
+            Err(refused) => return Ok(Err(refused)),
+        },
+        Target::Key => by_key(tx, new)?,
+    };
+    if let Some(account) = new.account.as_ref().filter(|_| !integration.shared_accounts)
+        && let Some(connection) = taken_by(tx, &new.integration, account, &new.subject)?
+    {
+        return Ok(Err(Placed::AccountTaken { connection }));
+    }
+    Ok(Ok(found))
 }
 
 fn for_reconnect(

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use evergrant_core::account;
 use evergrant_core::connection::Account;
+use evergrant_core::grant::Grant;
 use evergrant_core::id::SubjectId;
 use evergrant_core::integration::Integration;
 use evergrant_core::notice::NoticeKind;
@@ -12,8 +13,8 @@ use evergrant_core::provider::{Renewal, USERINFO};
 use evergrant_core::schedule;
 use evergrant_core::time::Timestamp;
 use evergrant_core::token_request;
-use evergrant_store::connect::{PendingGrant, SessionState};
-use evergrant_store::{NewAudit, NewEvent, NewNotice, Placed, Report, Target, TokenRecord};
+use evergrant_store::connect::{Further, PendingGrant, SessionState};
+use evergrant_store::{Durable, NewAudit, NewEvent, NewNotice, Placed, Report, Target, TokenRecord};
 use serde_json::{Map, Value};
 
 use super::after::After;
@@ -58,8 +59,8 @@ impl Service {
                 }
             },
         };
+        let account = account.map(|account| Account { kind: brought.kind.clone(), ..account });
         let subject = self.subject_for(plan, account.as_ref(), integration).await?;
-        let target = plan.connection.clone().map_or(Target::Key, Target::Connection);
         let mut wanted = template.provider.after_grant_keys();
         wanted.retain(|key| userinfo.is_none() || key != USERINFO);
         let mut after = match &pending.grant.access_token {
@@ -67,10 +68,11 @@ impl Service {
             None => After::default(),
         };
         after.facts.extend(userinfo.unwrap_or_default());
-        let arrival =
-            Arrival { owed: Some(after.owed_at(self.now())), ..arrival(pending, brought, account, subject, target) };
-        let arrival = with_facts(arrival, &after, integration);
-        let placed_at = self.promote(pending, arrival, integration).await?;
+        let further = arrivals_also(pending, &brought, account.as_ref(), &subject);
+        let first = arrival(pending, (*pending.grant).clone(), brought, account, subject);
+        let first = Arrival { owed: Some(after.owed_at(self.now())), ..with_facts(first, &after, integration) };
+        let arrivals = self.aimed(plan, first, further).await?;
+        let placed_at = self.promote(pending, arrivals, integration).await?;
         match placed_at {
             Placed::NotPending => self.settled_by_another(pending).await,
             Placed::Created(ref record) | Placed::Replaced(ref record) => {
@@ -124,19 +126,40 @@ impl Service {
         }
     }
 
+    /// A reconnect is meant for the pair of the connection's own kind, which then comes first.
+    async fn aimed(&self, plan: &Plan, first: Arrival, further: Vec<Arrival>) -> Result<Vec<Arrival>, Refusal> {
+        let mut all: Vec<Arrival> = [first].into_iter().chain(further).collect();
+        let Some(id) = &plan.connection else { return Ok(all) };
+        let record = self.store.token_record(id, false).await?;
+        let kind = |account: Option<&Account>| account.and_then(|account| account.kind.clone());
+        let wanted = record.and_then(|record| kind(record.connection.account.as_ref()));
+        let at = all.iter().position(|one| kind(one.account.as_ref()) == wanted).unwrap_or(0);
+        all.swap(0, at);
+        if let Some(first) = all.first_mut() {
+            first.target = Target::Connection(id.clone());
+        }
+        Ok(all)
+    }
+
     async fn promote(
         &self,
         pending: &PendingGrant,
-        arrival: Arrival,
+        arrivals: Vec<Arrival>,
         integration: &Arc<Integration>,
     ) -> Result<Placed, Refusal> {
         let now = self.now();
-        let (new, decide) = self.placing(integration, arrival, now);
+        let mut placing = arrivals.into_iter().map(|arrival| {
+            let at = integration.of_kind(arrival.account.as_ref().and_then(|account| account.kind.as_deref()));
+            let (new, decide) = self.placing(&at, arrival, now);
+            (new, Box::new(decide) as _)
+        });
+        let first: Further = placing.next().ok_or_else(|| Refusal::internal(&"a grant without a pair"))?;
         let result = |record: &Arc<TokenRecord>| {
             let created = record.connection.life.generation() == 1;
             Progress::Connected { connection: record.connection.id.clone(), created }.text()
         };
-        Ok(self.store.promote(pending, new, decide, result, now).await?)
+        let further = placing.collect();
+        Ok(self.store.promote(pending, first, further, result, now).await?)
     }
 
     /// Somebody else has promoted or discarded it in the meantime: what came of that.
@@ -254,18 +277,18 @@ impl Service {
 /// A pending grant as it looks for its connection.
 fn arrival(
     pending: &PendingGrant,
+    grant: Grant,
     brought: Brought,
     account: Option<Account>,
     subject: SubjectId,
-    target: Target,
 ) -> Arrival {
     let audit = NewAudit::new("subject", "connection.connected", "").with("session", pending.session.as_str());
     Arrival {
         origin: Origin::Connect,
         subject,
         account,
-        target,
-        grant: (*pending.grant).clone(),
+        target: Target::Key,
+        grant,
         facts: brought.facts,
         requested_scopes: Some(brought.scopes),
         metadata: None,
@@ -275,6 +298,22 @@ fn arrival(
         attempt: Some(pending.attempt.clone()),
         audit: Some(audit),
     }
+}
+
+/// The further pairs of a pending grant: where one does not tell its account, it is the first one's.
+fn arrivals_also(
+    pending: &PendingGrant,
+    brought: &Brought,
+    account: Option<&Account>,
+    subject: &SubjectId,
+) -> Vec<Arrival> {
+    let pairs = pending.also.iter().zip(brought.also.clone());
+    let one = |(grant, further): (&Durable<Grant>, Brought)| {
+        let of_first = || account.map(|account| Account { kind: further.kind.clone(), ..account.clone() });
+        let account = further.account.clone().or_else(of_first);
+        arrival(pending, Grant::clone(grant), further, account, subject.clone())
+    };
+    pairs.map(one).collect()
 }
 
 /// The same with what was found out after the grant, and what was not.

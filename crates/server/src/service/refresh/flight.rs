@@ -97,6 +97,8 @@ impl<'a> Flight<'a> {
             Ok(at) => (at, None),
             Err(unfilled) => (integration, Some(unfilled)),
         };
+        let kind = record.connection.account.as_ref().and_then(|account| account.kind.as_deref());
+        let integration = integration.of_kind(kind);
         let policy = integration.policy(&inner.base);
         let gate = inner.gates.of(&integration.name, &policy);
         Ok(Some(Flight { refresher, inner, id, trigger, integration, unfilled, policy, gate }))
