@@ -2,6 +2,8 @@
 
 use serde_json::json;
 
+use crate::books::Ending;
+use crate::client_auth::authenticate;
 use crate::clock::Moment;
 use crate::state::State;
 use crate::wire::{Answer, Request};
@@ -29,6 +31,23 @@ pub(crate) fn register(state: &mut State, request: &Request, now: Moment) -> Ans
         return Answer::json(409, &json!({ "error": "registered before" }));
     }
     Answer::json(201, &json!({ "member": member }))
+}
+
+/// `DELETE /api/apps/{client}/grant` with the client's credentials and a JSON body with an access token: ends its grant.
+pub(crate) fn end_grant(state: &mut State, request: &Request, now: Moment) -> Answer {
+    let form = request.fields();
+    let client = match authenticate(state, request, &form) {
+        Ok(client) => client,
+        Err(error) => return error.answer(),
+    };
+    if request.path != format!("/api/apps/{}/grant", client.client_id) {
+        return Answer::json(404, &json!({ "error": "no such app" }));
+    }
+    let Some(pair) = form.get("access_token").and_then(|token| state.books.live_access(token, now)) else {
+        return Answer::json(422, &json!({ "error": "no such token" }));
+    };
+    state.books.end_family(state.books.pair(pair).family, Ending::Client, now);
+    Answer::new(204, "text/plain", "")
 }
 
 fn account(state: &mut State, request: &Request, now: Moment) -> Option<String> {

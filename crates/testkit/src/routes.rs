@@ -20,6 +20,7 @@ pub(crate) fn answer(state: &mut State, request: &Request, now: Moment) -> (Answ
         (_, "/userinfo" | "/api/me") => resource::me(state, request, now),
         ("GET", "/api/facts") => api::facts(state, request, now),
         ("POST", "/api/users") => api::register(state, request, now),
+        ("DELETE", path) if path.starts_with("/api/apps/") => api::end_grant(state, request, now),
         ("GET", "/.well-known/openid-configuration" | "/.well-known/oauth-authorization-server") => {
             resource::metadata(state)
         }

@@ -7,7 +7,7 @@ use url::Url;
 use super::{mechanisms, variables};
 use crate::account;
 use crate::outcome::Class;
-use crate::provider::{CredentialKind, Provider, Renewal, RevokeWith, Rule};
+use crate::provider::{CredentialKind, Provider, Renewal, Rule};
 use crate::return_url::is_loopback;
 
 /// What is wrong with one field. Never holds the field's value.
@@ -89,8 +89,13 @@ fn endpoints(entry: &Provider, private_networks: bool) -> Checked {
         ("issuer", &entry.issuer),
     ];
     for (field, text) in urls {
-        let text = if field == "userinfo_url" { &text.replace("{access_token}", "x") } else { text };
-        if !text.is_empty() && !is_endpoint(text, private_networks) {
+        let ours: &[&str] = match field {
+            "userinfo_url" => &["{access_token}"],
+            "revoke_url" => &["{access_token}", "{refresh_token}", "{client_id}"],
+            _ => &[],
+        };
+        let filled = ours.iter().fold(text.clone(), |text, name| text.replace(name, "x"));
+        if !text.is_empty() && !is_endpoint(&filled, private_networks) {
             let http = if private_networks { "https (or http on loopback)" } else { "https" };
             let expected = format!("expected an address with {http}, a host, and no user, password or fragment");
             return Err(Fault::new(field, expected));
@@ -132,9 +137,6 @@ fn kind(entry: &Provider) -> Checked {
     }
     if !entry.renewal_param.is_empty() && entry.renewal != Renewal::AccessToken {
         return Err(Fault::new("renewal_param", "expected nothing, unless `renewal` is \"access_token\""));
-    }
-    if entry.revoke_with != RevokeWith::Token && entry.revoke_url.is_empty() {
-        return Err(Fault::new("revoke_with", "expected nothing, unless there is a `revoke_url`"));
     }
     if entry.refresh_rate_per_minute == Some(0) {
         return Err(Fault::new("refresh_rate_per_minute", "expected at least 1"));

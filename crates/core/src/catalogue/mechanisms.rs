@@ -2,7 +2,9 @@
 
 use super::check::{BAD_POINTER, Fault, NOT_AS_HEADER, is_endpoint, is_pointer, is_word, param_names, params_in};
 use crate::account;
-use crate::provider::{AfterGrant, Also, CallMethod, Provider, Renewal, SecondExchange, TokenFormat};
+use crate::provider::{
+    AfterGrant, Also, CallMethod, ClientAuth, Provider, Renewal, RevokeMethod, RevokeWith, SecondExchange, TokenFormat,
+};
 
 /// What stands for something else in the texts of a call.
 const FILLED: [&str; 3] = ["{access_token}", "{account.id}", "{client_id}"];
@@ -16,6 +18,7 @@ pub(super) fn check(entry: &Provider, private_networks: bool) -> Result<(), Faul
         self::also(entry, at, also).map_err(|fault| Fault { field: format!("also[{at}].{}", fault.field), ..fault })?;
     }
     renewal(entry)?;
+    revocation(entry)?;
     match &entry.second_exchange {
         Some(second) => second_exchange(entry, second, private_networks)
             .map_err(|fault| Fault { field: format!("second_exchange{}", fault.field), ..fault }),
@@ -59,6 +62,38 @@ fn also(entry: &Provider, at: usize, also: &Also) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+fn revocation(entry: &Provider) -> Result<(), Fault> {
+    let set = [
+        ("revoke_with", entry.revoke_with != RevokeWith::Token),
+        ("revoke_method", entry.revoke_method != RevokeMethod::Post),
+        ("revoke_auth", entry.revoke_auth.is_some()),
+        ("revoke_format", entry.revoke_format.is_some()),
+        ("revoke_params", !entry.revoke_params.is_empty()),
+    ];
+    if let Some((field, _)) = set.into_iter().find(|(_, set)| *set && entry.revoke_url.is_empty()) {
+        return Err(Fault::new(field, "expected nothing, unless there is a `revoke_url`"));
+    }
+    params_in("revoke_params", &entry.revoke_params)?;
+    let in_address = ["{access_token}", "{refresh_token}"].iter().any(|name| entry.revoke_url.contains(name));
+    if entry.revoke_with == RevokeWith::Address && !in_address {
+        return Err(Fault::new(
+            "revoke_url",
+            "expected `{access_token}` or `{refresh_token}` in it, because `revoke_with` is \"address\"",
+        ));
+    }
+    let bearer = entry.revoke_with == RevokeWith::Bearer;
+    if bearer && matches!(entry.revoke_auth, Some(ClientAuth::Basic | ClientAuth::SecretAsUsername)) {
+        return Err(Fault::new("revoke_auth", "expected \"body\" or nothing: the header holds the token already"));
+    }
+    match entry.revoke_format {
+        Some(TokenFormat::Get) => Err(Fault::new("revoke_format", "expected \"form\", \"json\" or \"query\"")),
+        Some(TokenFormat::Form | TokenFormat::Json) if entry.revoke_method == RevokeMethod::Get => {
+            Err(Fault::new("revoke_format", "expected \"query\": a GET has no body"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn renewal(entry: &Provider) -> Result<(), Fault> {

@@ -5,7 +5,7 @@ use super::domain::registrable;
 use crate::provider::{Provider, Variable, names_in};
 
 /// Names in braces that are not variables: the service fills them in.
-const OURS: [&str; 3] = ["access_token", "account.id", "client_id"];
+const OURS: [&str; 4] = ["access_token", "account.id", "client_id", "refresh_token"];
 /// Two values that no list of a catalogue has, to see what a value changes.
 const TRIED: [&str; 2] = ["evergrant-one", "evergrant-two"];
 

@@ -24,7 +24,8 @@ pub use second_exchange::SecondExchange;
 pub(crate) use variables::names_in;
 pub use variables::{Unfilled, Variable};
 pub use words::{
-    ClientAuth, CredentialKind, Pkce, RefreshLifetimeKind, Renewal, ReplayKind, RevokeWith, ScopeSeparator, TokenFormat,
+    ClientAuth, CredentialKind, Pkce, RefreshLifetimeKind, Renewal, ReplayKind, RevokeMethod, RevokeWith,
+    ScopeSeparator, TokenFormat,
 };
 
 /// A catalogue entry.
@@ -71,8 +72,20 @@ pub struct Provider {
     pub token_url: String,
     /// Token endpoint for refreshes, where it differs.
     pub refresh_url: String,
-    /// Revocation endpoint (RFC 7009).
+    /// Revocation endpoint (RFC 7009, or what the fields below make of it); `{client_id}`, and where the entry sends a token
+    /// in the address, `{access_token}` and `{refresh_token}` may stand in it.
     pub revoke_url: String,
+    /// How the revocation endpoint is called.
+    pub revoke_method: RevokeMethod,
+    /// How the client authenticates there, where that is not as at the token endpoint, or where it is wanted beside another
+    /// thing than `token`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoke_auth: Option<ClientAuth>,
+    /// How a revocation is written, where otherwise than as a form: `form`, `json` or `query`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoke_format: Option<TokenFormat>,
+    /// Further parameters of a revocation.
+    pub revoke_params: BTreeMap<String, String>,
     /// Whether revoking one token ends all grants of the account at this client (Google).
     pub revoke_ends_all: bool,
     /// What the revocation endpoint wants to be sent.

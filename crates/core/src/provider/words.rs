@@ -41,6 +41,21 @@ pub enum RevokeWith {
     AccessToken,
     /// The access token as a bearer header, and no parameters (Dropbox, Slack).
     Bearer,
+    /// Nothing besides what stands in the address: `{access_token}` or `{refresh_token}`.
+    Address,
+}
+
+/// The method of a revocation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevokeMethod {
+    /// `POST` (RFC 7009).
+    #[default]
+    Post,
+    /// `DELETE`.
+    Delete,
+    /// `GET`.
+    Get,
 }
 
 /// How a token request is written.

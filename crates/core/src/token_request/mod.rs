@@ -7,14 +7,16 @@
 mod after_grant;
 mod client_auth;
 mod http_request;
+mod revoke;
 
 pub use after_grant::after_grant;
 pub use client_auth::Client;
 pub use http_request::{HttpRequest, Method};
+pub use revoke::revoke;
 
 use std::collections::BTreeMap;
 
-use crate::provider::{ClientAuth, Provider, Renewal, RevokeWith, TokenFormat};
+use crate::provider::{ClientAuth, Provider, Renewal, TokenFormat};
 use crate::secret::{AccessToken, AuthorizationCode, CodeVerifier, RefreshToken};
 use http_request::Draft;
 
@@ -72,39 +74,6 @@ pub fn exchange_code(
     }
     let how = How::of(provider);
     token_call(provider, client, &provider.token_url, how, &standard, &provider.token_params)
-}
-
-/// A revocation (RFC 7009, or what the entry says instead). None where the provider has no such endpoint or the
-/// token that it wants is not there.
-pub fn revoke(
-    provider: &Provider,
-    client: &Client<'_>,
-    refresh_token: Option<&RefreshToken>,
-    access_token: Option<&AccessToken>,
-) -> Option<HttpRequest> {
-    if provider.revoke_url.is_empty() {
-        return None;
-    }
-    let mut draft = Draft::post(&provider.revoke_url).names(&provider.param_names);
-    match provider.revoke_with {
-        RevokeWith::Token => {
-            // The refresh token first: revoking it ends the access tokens made from it too (RFC 7009 §2.1).
-            let (token, hint) = match (refresh_token, access_token) {
-                (Some(token), _) => (token.expose(), "refresh_token"),
-                (None, Some(token)) => (token.expose(), "access_token"),
-                (None, None) => return None,
-            };
-            draft.param("token", token);
-            draft.param("token_type_hint", hint);
-            client.authenticate(provider.client_auth, &mut draft);
-            own_headers(provider, client, &mut draft);
-        }
-        RevokeWith::AccessToken => draft.own_param("access_token", access_token?.expose()),
-        RevokeWith::Bearer => draft.secret_header("authorization", &["Bearer ", access_token?.expose()]),
-    }
-    // RFC 7009 §2.1 wants a form; who wants JSON at the token endpoint wants it here too (Notion).
-    let json = provider.token_format == TokenFormat::Json && provider.revoke_with == RevokeWith::Token;
-    Some(draft.build(if json { TokenFormat::Json } else { TokenFormat::Form }))
 }
 
 /// The question whose grant an access token is: userinfo, or what the entry names in its place. None where it names

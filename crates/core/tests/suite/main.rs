@@ -10,6 +10,7 @@ mod lengthened;
 mod lifecycle;
 mod pairs;
 mod provider_facts;
+mod revocation;
 mod schedule;
 mod scrub;
 mod token_answer;

@@ -13,6 +13,7 @@ mod pairs;
 mod peer;
 mod refresh;
 mod reload;
+mod revoked;
 mod routes;
 mod serving;
 mod shortfalls;
