@@ -90,6 +90,13 @@ pub fn from_userinfo(provider: &Provider, bytes: &[u8]) -> Option<AccountHint> {
     hint(provider, look)
 }
 
+/// The parameters of the callback in which the account's id or name may be.
+pub(crate) fn callback_params(provider: &Provider) -> Vec<String> {
+    let pointers = [&provider.account_id_pointer, &provider.account_name_pointer];
+    let all = pointers.into_iter().flat_map(|pointer| places(pointer, provider).unwrap_or_default());
+    all.filter(|place| place.source == Source::Callback).map(|place| place.pointer.to_owned()).collect()
+}
+
 /// The account that a callback's parameters tell (QuickBooks' `realmId`).
 pub fn from_callback<'p>(provider: &Provider, param: impl Fn(&str) -> Option<&'p str>) -> Option<AccountHint> {
     let look = |place: &Place<'_>| match place.source {

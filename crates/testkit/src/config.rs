@@ -134,6 +134,9 @@ pub struct ClientConfig {
     /// The shape of token answers.
     #[serde(default)]
     pub answers: AnswerFormat,
+    /// Whether PKCE is taken with the method `plain` alone.
+    #[serde(default)]
+    pub pkce_plain: bool,
     /// Whether the answer to a code carries a second pair in `authed_user`, with a family of its own.
     #[serde(default)]
     pub second_pair: bool,
@@ -158,6 +161,7 @@ impl ClientConfig {
             pkce_required: true,
             issue_refresh_token: true,
             answers: AnswerFormat::default(),
+            pkce_plain: false,
             second_pair: false,
         }
     }

@@ -101,7 +101,8 @@ fn exchange(state: &mut State, client: &ClientConfig, form: &Form, now: Moment) 
     }
     match (&code.challenge, form.get("code_verifier")) {
         (None, None) => {}
-        (Some(challenge), Some(verifier)) if *challenge == challenge_s256(verifier) => {}
+        (Some(challenge), Some(verifier)) if client.pkce_plain && challenge == verifier => {}
+        (Some(challenge), Some(verifier)) if !client.pkce_plain && *challenge == challenge_s256(verifier) => {}
         (Some(_), Some(_)) => return Err(bad("the code verifier is wrong")),
         (Some(_), None) => return Err(bad("`code_verifier` is missing")),
         (None, Some(_)) => return Err(bad("a code verifier, but no challenge before")),

@@ -6,7 +6,9 @@
 mod callback;
 mod pkce;
 
-pub use callback::{BadCallback, Callback, CallbackAnswer, ErrorKind, WrongIssuer, check_issuer, parse_callback};
+pub use callback::{
+    BadCallback, Callback, CallbackAnswer, ErrorKind, WrongIssuer, check_issuer, parse_callback, query_of_post,
+};
 pub use pkce::{challenge, verifier};
 
 use std::collections::BTreeMap;
@@ -131,7 +133,7 @@ pub fn authorization_url(request: &AuthorizationRequest<'_>) -> Result<Url, Cann
         }
     }
     url.query_pairs_mut().clear().extend_pairs(&params);
-    url.set_fragment(None);
+    url.set_fragment(Some(provider.authorize_fragment.as_str()).filter(|fragment| !fragment.is_empty()));
     Ok(url)
 }
 
@@ -149,9 +151,14 @@ fn own_params<'a>(request: &AuthorizationRequest<'a>) -> Vec<(&'a str, String)> 
         let name = if provider.scope_param.is_empty() { "scope" } else { provider.scope_param.as_str() };
         own.push((name, scopes.join(provider.scope_separator.as_str())));
     }
-    if provider.pkce == Pkce::S256 {
-        own.push(("code_challenge", challenge(request.verifier)));
-        own.push(("code_challenge_method", "S256".to_owned()));
+    let challenge = match provider.pkce {
+        Pkce::S256 => Some((challenge(request.verifier), "S256")),
+        Pkce::Plain => Some((request.verifier.expose().to_owned(), "plain")),
+        Pkce::Refused => None,
+    };
+    if let Some((challenge, method)) = challenge {
+        own.push(("code_challenge", challenge));
+        own.push(("code_challenge_method", method.to_owned()));
     }
     own
 }

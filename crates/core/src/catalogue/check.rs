@@ -158,8 +158,17 @@ fn pointers(entry: &Provider) -> Checked {
             return Err(Fault::new(field, BAD_POINTER));
         }
     }
-    if !is_pointer(&entry.answer_pointer) {
-        return Err(Fault::new("answer_pointer", BAD_POINTER));
+    for (field, pointer) in [
+        ("answer_pointer", &entry.answer_pointer),
+        ("expires_at_pointer", &entry.expires_at_pointer),
+        ("refresh_expires_at_pointer", &entry.refresh_expires_at_pointer),
+    ] {
+        if !is_pointer(pointer) {
+            return Err(Fault::new(field, BAD_POINTER));
+        }
+    }
+    if !entry.authorize_fragment.is_empty() && !is_word(&entry.authorize_fragment) {
+        return Err(Fault::new("authorize_fragment", "expected letters, digits, '_', '-' or '.', without the `#`"));
     }
     let bad = entry.keep_from_answer.iter().find(|(_, pointer)| pointer.is_empty() || !is_pointer(pointer));
     if let Some((name, _)) = bad {

@@ -105,7 +105,8 @@ fn entry_problems(entry: &Provider) -> Problems {
         found("default_scopes", Problem::Twice);
     }
     let rotates = !matches!(entry.replay, ReplayKind::None | ReplayKind::Unknown);
-    let lives = entry.access_lifetime.is_some() || entry.access_never_expires;
+    let told = !entry.expires_at_pointer.is_empty();
+    let lives = entry.access_lifetime.is_some() || entry.access_never_expires || told;
     if entry.kind == CredentialKind::Oauth2 && rotates && !lives {
         found("access_lifetime", Problem::NoLifetime);
     }

@@ -68,6 +68,8 @@ pub struct Provider {
     pub iss_in_callback: bool,
     /// Authorization endpoint.
     pub authorize_url: String,
+    /// What stands behind the authorization address as its fragment, where the provider wants one (`wechat_redirect`).
+    pub authorize_fragment: String,
     /// Token endpoint.
     pub token_url: String,
     /// Token endpoint for refreshes, where it differs.
@@ -116,7 +118,7 @@ pub struct Provider {
     pub scope_param: String,
     /// Scopes asked for when the integration names none.
     pub default_scopes: Vec<String>,
-    /// Whether PKCE S256 is sent.
+    /// Whether PKCE is sent, and how: S256, `plain`, or not at all.
     pub pkce: Pkce,
     /// Further parameters of the authorization request.
     pub authorize_params: BTreeMap<String, String>,
@@ -178,6 +180,10 @@ pub struct Provider {
     /// Access token lifetime in seconds where the answer says none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access_lifetime: Option<Seconds>,
+    /// Where an answer says when the access token ends, as an instant (epoch seconds, milliseconds or RFC 3339): JSON pointer.
+    pub expires_at_pointer: String,
+    /// Where it says when the refresh token ends, in the same form.
+    pub refresh_expires_at_pointer: String,
     /// Whether access tokens never end where the answer says no lifetime.
     pub access_never_expires: bool,
     /// Refresh token lifetime in seconds.

@@ -75,7 +75,8 @@ impl Lifetimes<'_, '_> {
             Number::Unreadable => oddities.push(Oddity::UnreadableExpiry),
             Number::Missing => {}
         }
-        match self.instant("expires_at") {
+        let named = self.root.at(&provider.expires_at_pointer).filter(|_| !provider.expires_at_pointer.is_empty());
+        match self.instant(named.or_else(|| self.named("expires_at"))) {
             Ok(Some(seconds)) => return self.after(seconds, renewable, oddities),
             Ok(None) => {}
             Err(NoInstant) => oddities.push(Oddity::UnreadableExpiry),
@@ -91,7 +92,15 @@ impl Lifetimes<'_, '_> {
     }
 
     /// The refresh token's end, where the answer says one: by the names that are in use.
-    pub(super) fn refresh(&self) -> Option<Timestamp> {
+    pub(super) fn refresh(&self, provider: &Provider) -> Option<Timestamp> {
+        let pointer = provider.refresh_expires_at_pointer.as_str();
+        let stated = self.root.at(pointer).filter(|_| !pointer.is_empty());
+        if let Ok(Some(seconds)) = self.instant(stated)
+            && seconds > 0.0
+            && seconds <= ABSURD
+        {
+            return Some(self.sent_at.plus(Duration::from_secs_f64(seconds)));
+        }
         let names = ["refresh_token_expires_in", "refresh_expires_in", "x_refresh_token_expires_in"];
         names.iter().find_map(|name| match number(self.named(name)) {
             // Zero says that it does not end (Keycloak's offline tokens); an absurd number says nothing that counts.
@@ -126,8 +135,7 @@ impl Lifetimes<'_, '_> {
     }
 
     /// Seconds from the sending to an instant that is written as epoch seconds, epoch milliseconds or RFC 3339.
-    fn instant(&self, name: &str) -> Result<Option<f64>, NoInstant> {
-        let value = self.named(name);
+    fn instant(&self, value: Option<&Json<'_>>) -> Result<Option<f64>, NoInstant> {
         let since_epoch = match number(value) {
             Number::Missing => return Ok(None),
             Number::Is(number) if number > LAST_INSTANT => number / 1000.0,

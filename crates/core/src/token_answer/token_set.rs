@@ -60,7 +60,7 @@ pub(super) fn token_set(
         id_token: found.id.as_deref().map(IdToken::new),
         token_type,
         expiry,
-        refresh_expires_at: lifetimes.refresh(),
+        refresh_expires_at: lifetimes.refresh(provider),
         scopes,
         account,
         provider_data: kept(provider, &body.root, &is_secret),

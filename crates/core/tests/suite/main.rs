@@ -8,6 +8,7 @@ mod discovery;
 mod facts;
 mod lengthened;
 mod lifecycle;
+mod odd_authorize;
 mod pairs;
 mod provider_facts;
 mod revocation;

@@ -9,6 +9,7 @@ mod every_provider;
 mod killed;
 mod late;
 mod leaks;
+mod odd_authorize;
 mod pairs;
 mod peer;
 mod refresh;

@@ -87,10 +87,10 @@ fn asked(entry: &Provider, page: &mut String) {
     if !params.is_empty() {
         let _ = writeln!(page, "- With {}.", params.join(" "));
     }
-    page.push_str(if entry.pkce == Pkce::S256 {
-        "- PKCE: S256.\n"
-    } else {
-        "- PKCE: none, it is refused or not known there.\n"
+    page.push_str(match entry.pkce {
+        Pkce::S256 => "- PKCE: S256.\n",
+        Pkce::Plain => "- PKCE: plain, because nothing better is taken there.\n",
+        Pkce::Refused => "- PKCE: none, it is refused or not known there.\n",
     });
     if !entry.offline_hint.is_empty() {
         let _ = writeln!(page, "- A refresh token comes by {}.", entry.offline_hint);

@@ -145,7 +145,7 @@ impl Service {
         let redirect_uri = self.callback_url(&integration.name);
         let (code, verifier) = (&exchange.code, &exchange.verifier);
         let client = Client { id: &integration.client_id, secret, redirect_uri: &redirect_uri };
-        let announced = (integration.provider.pkce == Pkce::S256).then_some(verifier);
+        let announced = (integration.provider.pkce != Pkce::Refused).then_some(verifier);
         let request = exchange_code(&integration.provider, &client, code, announced);
         let policy = integration.policy(&self.base);
         let line = match self.reach(&request, &policy).await {
