@@ -175,12 +175,7 @@ fn allow(state: &mut State, asked: &Asked, account: &str, status: u16, now: Mome
             family: None,
         },
     );
-    let further = state.config.callback_params.clone();
-    let further: Vec<(&str, String)> =
-        further.iter().map(|(name, value)| (name.as_str(), value.replace("{account}", account))).collect();
-    let says: Vec<(&str, &str)> =
-        further.iter().map(|(name, value)| (*name, value.as_str())).chain([("code", code.as_str())]).collect();
-    back(state, asked, status, &says)
+    back(state, asked, status, &[("code", &code)])
 }
 
 /// Sends the person back to the client.

@@ -23,8 +23,6 @@ pub struct JudgeConfig {
     pub consent: Consent,
     /// Whether redirects carry `iss` (RFC 9207) and the metadata says so.
     pub announce_iss: bool,
-    /// What redirects with a code carry besides it; `{account}` stands for the account.
-    pub callback_params: std::collections::BTreeMap<String, String>,
     /// The people who can be chosen on the consent page; any other account id may be typed.
     pub accounts: Vec<Account>,
     /// How long an authorization code can be exchanged.
@@ -49,7 +47,6 @@ impl Default for JudgeConfig {
             clients: Vec::new(),
             consent: Consent::Ask,
             announce_iss: false,
-            callback_params: std::collections::BTreeMap::new(),
             accounts: vec![
                 account("alice", "Alice Arden"),
                 account("bob", "Bob Birch"),

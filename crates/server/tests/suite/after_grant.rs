@@ -1,10 +1,9 @@
 //! What an entry wants to be asked or told once a grant is there: facts for those who call the API, registrations.
 
-use evergrant_testkit::browser::Browser;
-use evergrant_testkit::{Canned, ClientConfig, Endpoint, Fault, FaultRule, JudgeConfig};
+use evergrant_testkit::{Canned, ClientConfig, Endpoint, Fault, FaultRule};
 use serde_json::{Value, json};
 
-use crate::world::{World, agree, text};
+use crate::world::{World, text};
 
 /// `acme`, whose entry wants to know where the data is and to register the person.
 async fn acme(world: &World) {
@@ -73,26 +72,5 @@ async fn a_new_consent_that_brings_less_keeps_what_was_known_of_the_same_account
     world.judge.fault(FaultRule::lasting(Fault::Answer(Canned::error_500())).at(Endpoint::Api));
     assert_eq!(world.connect("acme", "user-2", "alice").await, id);
     assert_eq!(text(&world.connection(&id).await["provider_data"]["region"]), "us7");
-    world.stop().await;
-}
-
-#[tokio::test]
-async fn an_account_that_only_the_callback_tells_is_the_connections() {
-    let params = [("realm".to_owned(), "realm-of-{account}".to_owned())].into();
-    let world = World::with("", JudgeConfig { callback_params: params, ..JudgeConfig::default() }).await;
-    world.judge.register(ClientConfig::new("acme"));
-    let mut entry = world.judge.catalogue_json("acme").expect("it was registered just now");
-    for field in ["userinfo_url", "account_name_pointer"] {
-        entry[field] = json!("");
-    }
-    entry["account_id_pointer"] = json!("callback:realm");
-    entry["keep_from_callback"] = json!({ "realm_id": "realm" });
-    world.integration(ClientConfig::new("acme"), json!({ "provider": entry })).await;
-    let (link, _) = world.session(&json!({ "integration": "acme", "subject": "user-2" })).await;
-    let page = agree(&mut Browser::new(), &link, "alice").await;
-    assert_eq!(page.status(), 200, "{}", page.text());
-    let shown = world.get("/v1/connections").await.json()["items"][0].clone();
-    assert_eq!(shown["account"]["id"], "realm-of-alice");
-    assert_eq!(shown["provider_data"], json!({ "realm_id": "realm-of-alice" }));
     world.stop().await;
 }
