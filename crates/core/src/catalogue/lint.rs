@@ -42,6 +42,14 @@ pub enum Problem {
         /// The other entry.
         other: ProviderId,
     },
+    /// Two entries that are not of one family send people and secrets to the same addresses.
+    #[error(
+        "the entry `{other}` has the same endpoints: let one extend the other, or say why in `same_endpoints_reason`"
+    )]
+    SameEndpoints {
+        /// The other entry.
+        other: ProviderId,
+    },
     /// An item stands twice in a list.
     #[error("an item stands twice in this list")]
     Twice,
@@ -72,6 +80,7 @@ impl fmt::Display for Finding {
 pub fn lint(catalogue: &Catalogue) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut names: BTreeMap<String, ProviderId> = BTreeMap::new();
+    let mut endpoints: BTreeMap<(&str, &str), &Provider> = BTreeMap::new();
     for entry in catalogue.all() {
         let Some(id) = entry.id.clone() else { continue };
         if let Some(other) = names.insert(entry.name.to_lowercase(), id.clone()) {
@@ -81,10 +90,30 @@ pub fn lint(catalogue: &Catalogue) -> Vec<Finding> {
                 problem: Problem::SameName { other },
             });
         }
+        if let Some(other) = same_endpoints(catalogue, &mut endpoints, entry) {
+            let problem = Problem::SameEndpoints { other };
+            findings.push(Finding { provider: id.clone(), field: "token_url".to_owned(), problem });
+        }
         let own = entry_problems(entry).into_iter();
         findings.extend(own.map(|(field, problem)| Finding { provider: id.clone(), field, problem }));
     }
     findings
+}
+
+/// Another entry at the same addresses, of another family, where neither says why. A host that is a variable is nobody's.
+fn same_endpoints<'c>(
+    catalogue: &Catalogue,
+    seen: &mut BTreeMap<(&'c str, &'c str), &'c Provider>,
+    entry: &'c Provider,
+) -> Option<ProviderId> {
+    let anybodys = |url: &str| url.is_empty() || url.starts_with("https://{host}/");
+    if entry.template || anybodys(&entry.authorize_url) || anybodys(&entry.token_url) {
+        return None;
+    }
+    let other = seen.insert((&entry.authorize_url, &entry.token_url), entry)?;
+    let said = !entry.same_endpoints_reason.is_empty() || !other.same_endpoints_reason.is_empty();
+    let head = |of: &Provider| of.id.as_ref().and_then(|id| catalogue.heads.get(id));
+    (!said && head(entry) != head(other)).then(|| other.id.clone()).flatten()
 }
 
 type Problems = Vec<(String, Problem)>;

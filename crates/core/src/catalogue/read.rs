@@ -18,10 +18,16 @@ struct File<'t> {
     table: toml::Table,
 }
 
+/// An entry that was read.
+pub(super) struct Read {
+    pub(super) id: ProviderId,
+    pub(super) entry: Provider,
+    /// The entry that its family begins with; itself, where it extends none.
+    pub(super) head: ProviderId,
+}
+
 /// All entries of a set of files.
-pub(super) fn all<'t>(
-    files: impl IntoIterator<Item = (&'t str, &'t str)>,
-) -> Result<Vec<(ProviderId, Provider)>, EntryErrors> {
+pub(super) fn all<'t>(files: impl IntoIterator<Item = (&'t str, &'t str)>) -> Result<Vec<Read>, EntryErrors> {
     let (mut read, mut errors) = (BTreeMap::new(), Vec::new());
     for (name, text) in files {
         match open(name, text) {
@@ -41,11 +47,17 @@ pub(super) fn all<'t>(
     let mut entries = Vec::new();
     for (id, file) in &read {
         match entry(id, file, &read) {
-            Ok(entry) => entries.push((id.clone(), entry)),
+            Ok(entry) => entries.push(Read { head: head(id, &read), id: id.clone(), entry }),
             Err(wrong) => errors.push(wrong),
         }
     }
     if errors.is_empty() { Ok(entries) } else { Err(EntryErrors(errors)) }
+}
+
+/// The entry that a family begins with. Circles have been refused before.
+fn head(id: &ProviderId, all: &BTreeMap<ProviderId, File<'_>>) -> ProviderId {
+    let parent = all.get(id).and_then(|file| file.table.get("extends")?.as_str()?.parse().ok());
+    parent.map_or_else(|| id.clone(), |parent| head(&parent, all))
 }
 
 fn open<'t>(name: &'t str, text: &'t str) -> Result<(ProviderId, File<'t>), Vec<EntryError>> {

@@ -94,6 +94,8 @@ pub struct Provider {
     pub revoke_with: RevokeWith,
     /// Why the endpoints that get secrets lie on another domain than the authorization endpoint, where they do.
     pub other_domain_reason: String,
+    /// Why another entry that is not of the same family has the same endpoints, where one does.
+    pub same_endpoints_reason: String,
     /// The provider's userinfo endpoint, or another that tells who the account is; `{access_token}` stands for the token.
     pub userinfo_url: String,
     /// Further headers of the userinfo request; `{client_id}` stands for the client's id.

@@ -98,6 +98,7 @@ pub fn document(url: &str) -> HttpRequest {
 }
 
 /// What a request that brings tokens is like, where that differs from one to the next.
+#[derive(Clone, Copy)]
 struct How<'a> {
     format: TokenFormat,
     /// None: nothing of the client is shown.

@@ -3,6 +3,7 @@
 mod after_grant;
 mod authorize;
 mod catalogue;
+mod catalogue_page;
 mod circuit;
 mod discovery;
 mod facts;
