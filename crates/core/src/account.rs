@@ -3,8 +3,6 @@
 //! A pointer is a list of places, tried in order: `token:/athlete/id | userinfo:/id`. A place that needs another request
 //! (userinfo) ends the search in a token answer, so that one account never gets two ids by what happened to be in an answer.
 
-use serde_json::{Map, Value};
-
 use crate::id::AccountId;
 use crate::lifetime::AccountHint;
 use crate::provider::Provider;
@@ -92,15 +90,11 @@ pub fn from_userinfo(provider: &Provider, bytes: &[u8]) -> Option<AccountHint> {
     hint(provider, look)
 }
 
-/// The facts that the entry keeps from userinfo answers (Atlassian's sites), by its names; at most 16 KiB each.
-pub fn facts_from_userinfo(provider: &Provider, bytes: &[u8]) -> Map<String, Value> {
-    let text = body::text_of(bytes);
-    let Some(answer) = json::read(&text) else { return Map::new() };
-    let fact = |(name, pointer): (&String, &String)| {
-        let value = answer.value.at(pointer)?.to_value();
-        (!value.is_null() && value.to_string().len() <= 16 * 1024).then(|| (name.clone(), value))
-    };
-    provider.keep_from_userinfo.iter().filter_map(fact).collect()
+/// The parameters of the callback in which the account's id or name may be.
+pub(crate) fn callback_params(provider: &Provider) -> Vec<String> {
+    let pointers = [&provider.account_id_pointer, &provider.account_name_pointer];
+    let all = pointers.into_iter().flat_map(|pointer| places(pointer, provider).unwrap_or_default());
+    all.filter(|place| place.source == Source::Callback).map(|place| place.pointer.to_owned()).collect()
 }
 
 /// The account that a callback's parameters tell (QuickBooks' `realmId`).

@@ -42,6 +42,9 @@ pub struct GrantFacts {
     pub scopes: Vec<String>,
     /// What was odd about the answer.
     pub oddities: Vec<Oddity>,
+    /// Whether it is the short token that a code brought, which a second exchange makes long.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub short: bool,
 }
 
 impl GrantFacts {

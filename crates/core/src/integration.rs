@@ -75,6 +75,16 @@ impl Integration {
         Ok(Arc::new(Integration { provider, ..Integration::clone(self) }))
     }
 
+    /// This integration as it is for a connection of one kind (`account.kind`).
+    #[must_use]
+    pub fn of_kind(self: &Arc<Self>, kind: Option<&str>) -> Arc<Self> {
+        let provider = self.provider.of_kind(kind);
+        if Arc::ptr_eq(&provider, &self.provider) {
+            return self.clone();
+        }
+        Arc::new(Integration { provider, ..Integration::clone(self) })
+    }
+
     /// The scopes that a connection is asked for.
     pub fn requested_scopes(&self) -> &[String] {
         if self.scopes.is_empty() { &self.provider.default_scopes } else { &self.scopes }

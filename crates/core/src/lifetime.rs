@@ -83,6 +83,12 @@ pub struct TokenSet {
     pub provider_data: serde_json::Map<String, serde_json::Value>,
     /// What was odd.
     pub oddities: Vec<Oddity>,
+    /// Whether it is the short token that a code brought, which a second exchange makes long.
+    pub short: bool,
+    /// Which of several pairs of one grant this is, where the entry tells them apart.
+    pub kind: Option<String>,
+    /// Further pairs of the same answer, each with its kind.
+    pub also: Vec<TokenSet>,
 }
 
 /// What an answer tells of the account.

@@ -75,7 +75,25 @@ impl MinTtl {
 /// The background margin for a grant: the policy's, at most a third of its lifetime.
 pub fn margin(facts: &GrantFacts, provider: &Provider, policy: &Policy) -> Duration {
     let margin = if provider.renewal == Renewal::AccessToken { SELF_RENEWAL_MARGIN } else { policy.margin };
+    let margin = provider.earliest_refresh.map_or(margin, |earliest| margin.min(earliest.duration()));
     facts.lifetime().map_or(margin, |lifetime| margin.min(lifetime / 3))
+}
+
+/// Before when the provider refuses a refresh of this grant as too early; never after the access token's end.
+pub fn earliest_refresh(facts: &GrantFacts, provider: &Provider) -> Option<Timestamp> {
+    if is_short(facts, provider) || !facts.has_access_token {
+        return None;
+    }
+    let end = facts.expiry.at();
+    let by_end = provider.earliest_refresh.zip(end).map(|(left, end)| end.minus(left.duration()));
+    let by_age = provider.min_refresh_age.map(|age| facts.issued_at.plus(age.duration()));
+    let earliest = [by_end, by_age].into_iter().flatten().max()?;
+    Some(end.map_or(earliest, |end| earliest.min(end)))
+}
+
+/// Whether what renews this grant next is the second exchange, which makes a short token long.
+pub fn is_short(facts: &GrantFacts, provider: &Provider) -> bool {
+    facts.short && provider.second_exchange.is_some()
 }
 
 /// The longest before its end that a token of an integration can be due: what looks for due ones looks so far ahead.
@@ -170,7 +188,7 @@ pub fn demand(life: &Life, provider: &Provider, policy: &Policy, min_ttl: MinTtl
         return if live { Demand::HandOut } else { Demand::NothingRenews };
     }
     let floor = short_life_floor(life, facts, policy);
-    match [life.next_attempt, floor].into_iter().flatten().max() {
+    match [life.next_attempt, floor, earliest_refresh(facts, provider)].into_iter().flatten().max() {
         Some(until) if until > now => Demand::Wait { live, until },
         _ => Demand::Refresh { live },
     }
@@ -215,6 +233,9 @@ pub fn due_at(life: &Life, provider: &Provider, policy: &Policy, jitter: f64) ->
     if let Some(next) = life.next_attempt {
         return Some(next);
     }
+    if is_short(facts, provider) {
+        return Some(facts.issued_at);
+    }
     let by_access = match facts.expiry {
         Expiry::At { at } => {
             let margin = margin(facts, provider, policy);
@@ -226,6 +247,7 @@ pub fn due_at(life: &Life, provider: &Provider, policy: &Policy, jitter: f64) ->
     };
     let by_access = by_access.filter(|_| policy.background);
     let floor = if came_expired(facts) { facts.issued_at.plus(policy.force_interval) } else { facts.issued_at };
+    let floor = earliest_refresh(facts, provider).map_or(floor, |earliest| floor.max(earliest));
     [by_access, keep_alive_at(facts, provider)].into_iter().flatten().min().map(|due| due.max(floor))
 }
 

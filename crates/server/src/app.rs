@@ -375,12 +375,13 @@ fn make_folder(folder: &std::path::Path) -> Result<(), StartError> {
     made.map_err(|why| StartError::DataFolder { folder: folder.to_owned(), why })
 }
 
-/// Revocations that could not be told at once, and grants whose account could not be looked up at once.
+/// Revocations that could not be told at once, grants whose account could not be looked up at once, and what providers did
+/// not answer after a grant.
 async fn chores(service: Service) {
     loop {
-        for done in [service.revoke_what_is_due().await, service.resume_pending(PENDING_AGE).await] {
-            report(done);
-        }
+        report(service.revoke_what_is_due().await);
+        report(service.resume_pending(PENDING_AGE).await);
+        report(service.ask_what_is_owed().await);
         if !pause(&service, CHORES_EVERY).await {
             return;
         }

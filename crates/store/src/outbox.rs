@@ -175,7 +175,7 @@ pub(crate) fn revoke(
     Ok(Some(OutboxId(id)))
 }
 
-fn place(id: &str) -> Place<'_> {
+pub(crate) fn place(id: &str) -> Place<'_> {
     Place { table: "outbox", row: id, column: "payload", generation: 0 }
 }
 

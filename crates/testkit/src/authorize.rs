@@ -41,9 +41,12 @@ struct Asked {
     state: Option<String>,
     scope: Vec<String>,
     challenge: Option<String>,
+    /// Whether the answer is to come as a form post.
+    by_post: bool,
 }
 
-const PARAMETERS: [&str; 8] = [
+const PARAMETERS: [&str; 9] = [
+    "response_mode",
     "response_type",
     "client_id",
     "redirect_uri",
@@ -107,6 +110,7 @@ fn ask(state: &State, form: &Form) -> Result<Asked, Box<Answer>> {
         state: form.get("state").map(str::to_owned),
         scope,
         challenge,
+        by_post: form.get("response_mode") == Some("form_post"),
     };
     match fault_in(&asked, form) {
         Some((error, why)) => Err(Box::new(back(state, &asked, 302, &[("error", error), ("error_description", why)]))),
@@ -120,13 +124,17 @@ fn fault_in(asked: &Asked, form: &Form) -> Option<(&'static str, &'static str)> 
         Some(("unsupported_response_type", "Only code is supported."))
     } else if asked.challenge.is_none() && asked.client.pkce_required {
         Some(("invalid_request", "A code_challenge is required."))
-    } else if asked.challenge.is_some() && form.get("code_challenge_method") != Some("S256") {
-        Some(("invalid_request", "Only code_challenge_method=S256 is supported."))
+    } else if asked.challenge.is_some() && form.get("code_challenge_method") != Some(method(&asked.client)) {
+        Some(("invalid_request", "This code_challenge_method is not supported."))
     } else if !allowed.is_empty() && !asked.scope.iter().all(|scope| allowed.contains(scope)) {
         Some(("invalid_scope", "The client may not ask for one of these scopes."))
     } else {
         None
     }
+}
+
+fn method(client: &ClientConfig) -> &'static str {
+    if client.pkce_plain { "plain" } else { "S256" }
 }
 
 fn redirect_uri(registered: &RedirectUris, named: Option<&str>) -> Option<Url> {
@@ -175,6 +183,17 @@ fn back(state: &State, asked: &Asked, status: u16, says: &[(&str, &str)]) -> Ans
     let mut url = asked.redirect.clone();
     let iss = state.config.announce_iss.then_some(("iss", state.url.as_str()));
     let own = asked.state.as_deref().map(|own| ("state", own));
+    if asked.by_post {
+        // What a person's browser would submit by itself; as at Apple, with a word about the person beside it.
+        let further = [("user", "{\"email\":\"person@example.com\"}")];
+        let fields = says.iter().copied().chain(own).chain(iss).chain(further);
+        let escape = |text: &str| text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
+        let inputs =
+            fields.map(|(name, value)| format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escape(value)));
+        let inputs: String = inputs.collect();
+        let page = format!("<!doctype html><form method=\"post\" action=\"{}\">{inputs}</form>", escape(url.as_str()));
+        return Answer::new(200, "text/html; charset=utf-8", page);
+    }
     url.query_pairs_mut().extend_pairs(says.iter().copied().chain(own).chain(iss));
     Answer::redirect(status, url.as_str())
 }

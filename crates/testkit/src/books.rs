@@ -125,6 +125,11 @@ impl Books {
         self.issue(family, client, client.issue_refresh_token, mint, now)
     }
 
+    /// Another access token for the family of one, alone.
+    pub(crate) fn lengthen(&mut self, pair: usize, client: &ClientConfig, mint: &mut Mint, now: Moment) -> usize {
+        self.issue(self.pairs[pair].family, client, false, mint, now)
+    }
+
     /// Uses a refresh token.
     pub(crate) fn spend(
         &mut self,

@@ -131,6 +131,12 @@ pub struct ClientConfig {
     /// The shape of token answers.
     #[serde(default)]
     pub answers: AnswerFormat,
+    /// Whether PKCE is taken with the method `plain` alone.
+    #[serde(default)]
+    pub pkce_plain: bool,
+    /// Whether the answer to a code carries a second pair in `authed_user`, with a family of its own.
+    #[serde(default)]
+    pub second_pair: bool,
 }
 
 impl ClientConfig {
@@ -152,6 +158,8 @@ impl ClientConfig {
             pkce_required: true,
             issue_refresh_token: true,
             answers: AnswerFormat::default(),
+            pkce_plain: false,
+            second_pair: false,
         }
     }
 

@@ -143,7 +143,7 @@ impl Canned {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
-    /// `POST /token`.
+    /// `POST /token`, and what makes access tokens long.
     #[default]
     Token,
     /// `/authorize`.
@@ -164,7 +164,7 @@ impl Endpoint {
     /// The endpoint of a path, `None` for the judge's own pages.
     pub(crate) fn of(path: &str) -> Option<Self> {
         Some(match path {
-            "/token" => Self::Token,
+            "/token" | "/token/long" | "/token/renewed" => Self::Token,
             "/authorize" => Self::Authorize,
             "/revoke" => Self::Revoke,
             "/introspect" => Self::Introspect,

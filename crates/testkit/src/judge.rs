@@ -271,6 +271,12 @@ impl Judge {
         self.change(|state, now| state.books.live_access(access_token, now).is_some())
     }
 
+    /// As whom an account was registered at the API.
+    #[must_use]
+    pub fn registered(&self, account: &str) -> Option<String> {
+        self.change(|state, _| state.registered.get(account).cloned())
+    }
+
     /// What has become of a grant, judged by what its keeper holds: a refresh token, its fingerprint, or the access
     /// token that came with it. Ask when all is at rest.
     #[must_use]

@@ -8,6 +8,7 @@
 //! It shares no code with the service that it judges, on purpose: a rule misread once must not be misread twice. It
 //! does not seal, persist or hide anything; it is for tests and the demo, on loopback.
 
+mod api;
 mod authorize;
 mod books;
 pub mod browser;
@@ -24,6 +25,7 @@ mod inner;
 mod judge;
 pub mod leaks;
 mod ledger;
+mod lengthen;
 mod page;
 pub mod peers;
 mod plan;

@@ -30,6 +30,8 @@ pub(crate) struct State {
     pub(crate) aliases: Vec<(String, String, String)>,
     /// A client secret that was just drawn, to be shown on the page once: (client, secret).
     pub(crate) shown_once: Option<(String, String)>,
+    /// Who was registered at the API, as whom.
+    pub(crate) registered: BTreeMap<String, String>,
     /// Lets go of what is held: each change of the number is one release.
     pub(crate) releases: watch::Sender<u64>,
     open: HashMap<usize, Arc<TcpStream>>,
@@ -56,6 +58,7 @@ impl State {
             faults: Switchboard::default(),
             aliases: Vec::new(),
             shown_once: None,
+            registered: BTreeMap::new(),
             releases: watch::Sender::new(0),
             open: HashMap::new(),
             spends_by_token: HashMap::new(),
@@ -102,7 +105,7 @@ impl State {
         };
         *self.ledger.calls.by_endpoint.entry(endpoint.name().to_owned()).or_default() += 1;
         let form = match (endpoint, request.method.as_str()) {
-            (Endpoint::Token, _) => self.token_form(request),
+            (Endpoint::Token, "POST") => self.token_form(request),
             (_, "POST") => request.form(),
             _ => request.query(),
         };

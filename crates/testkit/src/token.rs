@@ -60,7 +60,8 @@ fn grant(
     match form.get("grant_type") {
         Some("authorization_code") => {
             let pair = exchange(state, &client, form, now)?;
-            Ok((pair_answer(state, &client, pair, None, now), None))
+            let answer = pair_answer(state, &client, pair, None, now);
+            Ok((if client.second_pair { with_second(state, &client, pair, answer, now) } else { answer }, None))
         }
         Some("refresh_token") => {
             let (pair, decision) = refresh(state, &client, form, now)?;
@@ -100,7 +101,8 @@ fn exchange(state: &mut State, client: &ClientConfig, form: &Form, now: Moment) 
     }
     match (&code.challenge, form.get("code_verifier")) {
         (None, None) => {}
-        (Some(challenge), Some(verifier)) if *challenge == challenge_s256(verifier) => {}
+        (Some(challenge), Some(verifier)) if client.pkce_plain && challenge == verifier => {}
+        (Some(challenge), Some(verifier)) if !client.pkce_plain && *challenge == challenge_s256(verifier) => {}
         (Some(_), Some(_)) => return Err(bad("the code verifier is wrong")),
         (Some(_), None) => return Err(bad("`code_verifier` is missing")),
         (None, Some(_)) => return Err(bad("a code verifier, but no challenge before")),
@@ -175,6 +177,22 @@ pub(crate) fn pair_answer(
         AnswerFormat::Json => Answer::json(200, &Value::Object(members)).with("pragma", "no-cache"),
         AnswerFormat::Form => form_answer(&members),
     }
+}
+
+/// The same answer with a second pair of the same account inside, whose family is another.
+fn with_second(state: &mut State, client: &ClientConfig, first: usize, mut answer: Answer, now: Moment) -> Answer {
+    let family = state.books.family(state.books.pair(first).family);
+    let (account, scope) = (family.account.clone(), vec!["of_user".to_owned()]);
+    let second = state.books.grant(client, &account, scope, &mut state.mint, now);
+    let inner = pair_answer(state, client, second, None, now);
+    if let (Ok(Value::Object(mut outer)), Ok(Value::Object(mut inner))) =
+        (serde_json::from_slice(&answer.body), serde_json::from_slice(&inner.body))
+    {
+        inner.insert("id".to_owned(), json!(format!("user-{account}")));
+        outer.insert("authed_user".to_owned(), Value::Object(inner));
+        answer.body = Value::Object(outer).to_string().into_bytes();
+    }
+    answer
 }
 
 fn form_answer(members: &Map<String, Value>) -> Answer {

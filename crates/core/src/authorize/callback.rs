@@ -123,6 +123,21 @@ pub fn parse_callback(query: &str, code_param: &str) -> Result<Callback, BadCall
     Ok(Callback { state, iss, answer, params })
 }
 
+/// A callback that came as a form post (OAuth 2.0 Form Post Response Mode), as the query with which the browser goes on:
+/// what the flow reads and nothing else, because a name or an e-mail address has no place in an address. What came twice
+/// stays so, for [`parse_callback`] to refuse.
+pub fn query_of_post(provider: &Provider, form: &[u8]) -> OneTime {
+    let account = crate::account::callback_params(provider);
+    let read = |name: &str| {
+        ["code", "state", "error", "iss", provider.callback_code_param.as_str()].contains(&name)
+            || provider.keep_from_callback.values().any(|kept| kept == name)
+            || account.iter().any(|param| param == name)
+    };
+    let form = form.get(..form.len().min(LONGEST_QUERY + 1)).unwrap_or_default();
+    let pairs = form_urlencoded::parse(form).filter(|(name, _)| !name.is_empty() && read(name));
+    OneTime::new(form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish())
+}
+
 /// Whether the answer comes from the provider that was asked (RFC 9207 §2.4): `iss` must be there if the provider
 /// announces it, and must be its issuer if it is there and the issuer is known.
 ///

@@ -8,7 +8,9 @@ mod oauth1;
 mod pkce;
 mod pushed;
 
-pub use callback::{BadCallback, Callback, CallbackAnswer, ErrorKind, WrongIssuer, check_issuer, parse_callback};
+pub use callback::{
+    BadCallback, Callback, CallbackAnswer, ErrorKind, WrongIssuer, check_issuer, parse_callback, query_of_post,
+};
 pub use oauth1::{parse_signed_callback, signed_authorization_url};
 pub use pkce::{challenge, verifier};
 pub use pushed::{NotPushed, pushed_url, request_uri};
@@ -118,7 +120,8 @@ pub fn authorization_url(request: &AuthorizationRequest<'_>) -> Result<Url, Cann
     let mut url = endpoint(request.provider)?;
     let params = authorization_params(request)?;
     url.query_pairs_mut().clear().extend_pairs(&params);
-    url.set_fragment(None);
+    let fragment = request.provider.authorize_fragment.as_str();
+    url.set_fragment(Some(fragment).filter(|fragment| !fragment.is_empty()));
     Ok(url)
 }
 
@@ -167,9 +170,14 @@ fn own_params<'a>(request: &AuthorizationRequest<'a>) -> Vec<(&'a str, String)> 
         let name = if provider.scope_param.is_empty() { "scope" } else { provider.scope_param.as_str() };
         own.push((name, scopes.join(provider.scope_separator.as_str())));
     }
-    if provider.pkce == Pkce::S256 {
-        own.push(("code_challenge", challenge(request.verifier)));
-        own.push(("code_challenge_method", "S256".to_owned()));
+    let challenge = match provider.pkce {
+        Pkce::S256 => Some((challenge(request.verifier), "S256")),
+        Pkce::Plain => Some((request.verifier.expose().to_owned(), "plain")),
+        Pkce::Refused => None,
+    };
+    if let Some((challenge, method)) = challenge {
+        own.push(("code_challenge", challenge));
+        own.push(("code_challenge_method", method.to_owned()));
     }
     own
 }

@@ -1,11 +1,13 @@
 //! What an entry must be, wherever it comes from: it says where secrets are sent, so nothing in it is taken on trust.
 
+use std::collections::BTreeMap;
+
 use url::Url;
 
-use super::variables;
+use super::{mechanisms, variables};
 use crate::account;
 use crate::outcome::Class;
-use crate::provider::{CredentialKind, Provider, Renewal, RevokeWith, Rule};
+use crate::provider::{CredentialKind, Provider, Renewal, Rule};
 use crate::return_url::is_loopback;
 
 /// What is wrong with one field. Never holds the field's value.
@@ -43,7 +45,7 @@ const NOT_IN_AUTHORIZE: [&str; 10] = [
 const NOT_IN_TOKEN: [&str; 6] =
     ["client_secret", "code", "code_verifier", "redirect_uri", "refresh_token", "access_token"];
 /// Headers that an entry can't set: they carry credentials, or belong to the connection.
-const NOT_AS_HEADER: [&str; 7] =
+pub(super) const NOT_AS_HEADER: [&str; 7] =
     ["authorization", "host", "content-length", "transfer-encoding", "connection", "cookie", "expect"];
 
 /// A catalogue file's entry: as any, with a name; endpoints unless it is a template.
@@ -62,11 +64,12 @@ pub(super) fn check_file(entry: &Provider, private_networks: bool) -> Checked {
 pub(super) fn check(entry: &Provider, private_networks: bool) -> Checked {
     variables::check(entry)?;
     endpoints(&entry.with_examples(), private_networks)?;
+    mechanisms::check(&entry.with_examples(), private_networks)?;
     kind(entry)?;
     pointers(entry)?;
     texts(entry)?;
     params(entry)?;
-    param_names(entry)?;
+    param_names("param_names", &entry.param_names)?;
     for (at, rule) in entry.rules.iter().enumerate() {
         self::rule(rule).map_err(|fault| Fault { field: format!("rules[{at}]{}", fault.field), ..fault })?;
     }
@@ -90,8 +93,13 @@ fn endpoints(entry: &Provider, private_networks: bool) -> Checked {
         ("issuer", &entry.issuer),
     ];
     for (field, text) in urls {
-        let text = if field == "userinfo_url" { &text.replace("{access_token}", "x") } else { text };
-        if !text.is_empty() && !is_endpoint(text, private_networks) {
+        let ours: &[&str] = match field {
+            "userinfo_url" => &["{access_token}"],
+            "revoke_url" => &["{access_token}", "{refresh_token}", "{client_id}"],
+            _ => &[],
+        };
+        let filled = ours.iter().fold(text.clone(), |text, name| text.replace(name, "x"));
+        if !text.is_empty() && !is_endpoint(&filled, private_networks) {
             let http = if private_networks { "https (or http on loopback)" } else { "https" };
             let expected = format!("expected an address with {http}, a host, and no user, password or fragment");
             return Err(Fault::new(field, expected));
@@ -109,7 +117,7 @@ fn endpoints(entry: &Provider, private_networks: bool) -> Checked {
     Ok(())
 }
 
-fn is_endpoint(text: &str, private_networks: bool) -> bool {
+pub(super) fn is_endpoint(text: &str, private_networks: bool) -> bool {
     let odd = |c: char| c.is_whitespace() || c.is_control() || "\\{}\"<>^`|".contains(c);
     if text.len() > 2048 || text.chars().any(odd) {
         return false;
@@ -140,9 +148,6 @@ fn kind(entry: &Provider) -> Checked {
     }
     if !entry.renewal_param.is_empty() && entry.renewal != Renewal::AccessToken {
         return Err(Fault::new("renewal_param", "expected nothing, unless `renewal` is \"access_token\""));
-    }
-    if entry.revoke_with != RevokeWith::Token && entry.revoke_url.is_empty() {
-        return Err(Fault::new("revoke_with", "expected nothing, unless there is a `revoke_url`"));
     }
     if entry.refresh_rate_per_minute == Some(0) {
         return Err(Fault::new("refresh_rate_per_minute", "expected at least 1"));
@@ -185,8 +190,17 @@ fn pointers(entry: &Provider) -> Checked {
             return Err(Fault::new(field, BAD_POINTER));
         }
     }
-    if !is_pointer(&entry.answer_pointer) {
-        return Err(Fault::new("answer_pointer", BAD_POINTER));
+    for (field, pointer) in [
+        ("answer_pointer", &entry.answer_pointer),
+        ("expires_at_pointer", &entry.expires_at_pointer),
+        ("refresh_expires_at_pointer", &entry.refresh_expires_at_pointer),
+    ] {
+        if !is_pointer(pointer) {
+            return Err(Fault::new(field, BAD_POINTER));
+        }
+    }
+    if !entry.authorize_fragment.is_empty() && !is_word(&entry.authorize_fragment) {
+        return Err(Fault::new("authorize_fragment", "expected letters, digits, '_', '-' or '.', without the `#`"));
     }
     let bad = entry.keep_from_answer.iter().find(|(_, pointer)| pointer.is_empty() || !is_pointer(pointer));
     if let Some((name, _)) = bad {
@@ -199,7 +213,8 @@ fn pointers(entry: &Provider) -> Checked {
     }
 }
 
-const BAD_POINTER: &str = "expected a JSON pointer (RFC 6901): `/` before each step, `~0` for `~` and `~1` for `/`";
+pub(super) const BAD_POINTER: &str =
+    "expected a JSON pointer (RFC 6901): `/` before each step, `~0` for `~` and `~1` for `/`";
 
 /// RFC 6901 §3.
 pub(super) fn is_pointer(text: &str) -> bool {
@@ -243,15 +258,28 @@ fn params(entry: &Provider) -> Checked {
         if let Some((name, _)) = map.iter().find(|(name, _)| is_set(&name.to_ascii_lowercase())) {
             return Err(Fault::new(format!("{field}.{name}"), "this name is set by the service"));
         }
-        let bad = |text: &str| text.len() > 1024 || text.bytes().any(|byte| !(0x20..=0x7e).contains(&byte));
-        if let Some((name, _)) = map.iter().find(|(name, value)| !is_word(name) || bad(value)) {
-            return Err(Fault::new(
-                format!("{field}.{name}"),
-                "expected a name of letters, digits, '_', '-' or '.', and ASCII text",
-            ));
-        }
+        words_in(field, map)?;
     }
     Ok(())
+}
+
+/// Parameters that go with a token to another endpoint than the token endpoint.
+pub(super) fn params_in(field: &str, map: &BTreeMap<String, String>) -> Checked {
+    match map.keys().find(|name| NOT_IN_TOKEN.contains(&name.to_ascii_lowercase().as_str())) {
+        Some(name) => Err(Fault::new(format!("{field}.{name}"), "this name is set by the service")),
+        None => words_in(field, map),
+    }
+}
+
+fn words_in(field: &str, map: &BTreeMap<String, String>) -> Checked {
+    let bad = |text: &str| text.len() > 1024 || text.bytes().any(|byte| !(0x20..=0x7e).contains(&byte));
+    match map.iter().find(|(name, value)| !is_word(name) || bad(value)) {
+        Some((name, _)) => Err(Fault::new(
+            format!("{field}.{name}"),
+            "expected a name of letters, digits, '_', '-' or '.', and ASCII text",
+        )),
+        None => Ok(()),
+    }
 }
 
 /// What the standard calls parameters that some providers call otherwise.
@@ -266,17 +294,17 @@ const RENAMED: [&str; 8] = [
     "response_type",
 ];
 
-fn param_names(entry: &Provider) -> Checked {
-    for (standard, theirs) in &entry.param_names {
+pub(super) fn param_names(field: &str, names: &BTreeMap<String, String>) -> Checked {
+    for (standard, theirs) in names {
         if !RENAMED.contains(&standard.as_str()) {
             return Err(Fault::new(
-                format!("param_names.{standard}"),
+                format!("{field}.{standard}"),
                 format!("expected one of `{}`", RENAMED.join("`, `")),
             ));
         }
         if !theirs.is_empty() && !is_word(theirs) {
             return Err(Fault::new(
-                format!("param_names.{standard}"),
+                format!("{field}.{standard}"),
                 "expected the provider's name of letters, digits, '_', '-' or '.', or nothing to leave it out",
             ));
         }
@@ -284,7 +312,7 @@ fn param_names(entry: &Provider) -> Checked {
     Ok(())
 }
 
-fn is_word(name: &str) -> bool {
+pub(super) fn is_word(name: &str) -> bool {
     (1..=100).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.[]".contains(&byte))
 }
 

@@ -42,6 +42,14 @@ pub enum Problem {
         /// The other entry.
         other: ProviderId,
     },
+    /// Two entries that are not of one family send people and secrets to the same addresses.
+    #[error(
+        "the entry `{other}` has the same endpoints: let one extend the other, or say why in `same_endpoints_reason`"
+    )]
+    SameEndpoints {
+        /// The other entry.
+        other: ProviderId,
+    },
     /// An item stands twice in a list.
     #[error("an item stands twice in this list")]
     Twice,
@@ -72,6 +80,7 @@ impl fmt::Display for Finding {
 pub fn lint(catalogue: &Catalogue) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut names: BTreeMap<String, ProviderId> = BTreeMap::new();
+    let mut endpoints: BTreeMap<(&str, &str), &Provider> = BTreeMap::new();
     for entry in catalogue.all() {
         let Some(id) = entry.id.clone() else { continue };
         if let Some(other) = names.insert(entry.name.to_lowercase(), id.clone()) {
@@ -81,10 +90,30 @@ pub fn lint(catalogue: &Catalogue) -> Vec<Finding> {
                 problem: Problem::SameName { other },
             });
         }
+        if let Some(other) = same_endpoints(catalogue, &mut endpoints, entry) {
+            let problem = Problem::SameEndpoints { other };
+            findings.push(Finding { provider: id.clone(), field: "token_url".to_owned(), problem });
+        }
         let own = entry_problems(entry).into_iter();
         findings.extend(own.map(|(field, problem)| Finding { provider: id.clone(), field, problem }));
     }
     findings
+}
+
+/// Another entry at the same addresses, of another family, where neither says why. A host that is a variable is nobody's.
+fn same_endpoints<'c>(
+    catalogue: &Catalogue,
+    seen: &mut BTreeMap<(&'c str, &'c str), &'c Provider>,
+    entry: &'c Provider,
+) -> Option<ProviderId> {
+    let anybodys = |url: &str| url.is_empty() || url.starts_with("https://{host}/");
+    if entry.template || anybodys(&entry.authorize_url) || anybodys(&entry.token_url) {
+        return None;
+    }
+    let other = seen.insert((&entry.authorize_url, &entry.token_url), entry)?;
+    let said = !entry.same_endpoints_reason.is_empty() || !other.same_endpoints_reason.is_empty();
+    let head = |of: &Provider| of.id.as_ref().and_then(|id| catalogue.heads.get(id));
+    (!said && head(entry) != head(other)).then(|| other.id.clone()).flatten()
 }
 
 type Problems = Vec<(String, Problem)>;
@@ -105,7 +134,8 @@ fn entry_problems(entry: &Provider) -> Problems {
         found("default_scopes", Problem::Twice);
     }
     let rotates = !matches!(entry.replay, ReplayKind::None | ReplayKind::Unknown);
-    let lives = entry.access_lifetime.is_some() || entry.access_never_expires;
+    let told = !entry.expires_at_pointer.is_empty();
+    let lives = entry.access_lifetime.is_some() || entry.access_never_expires || told;
     if entry.kind == CredentialKind::Oauth2 && rotates && !lives {
         found("access_lifetime", Problem::NoLifetime);
     }
@@ -123,14 +153,13 @@ fn endpoint_problems(entry: &Provider) -> Problems {
     if !entry.other_domain_reason.is_empty() {
         return Vec::new();
     }
-    let problem = |(field, from, to): (&str, _, _)| (field.to_owned(), Problem::OtherDomain { from, to });
-    other_domains(entry).into_iter().map(problem).collect()
+    other_domains(entry).into_iter().map(|(field, from, to)| (field, Problem::OtherDomain { from, to })).collect()
 }
 
 /// The endpoints that get secrets and lie on another registrable domain than the one where people sign in: field, that
 /// domain, and the other.
-pub(crate) fn other_domains(entry: &Provider) -> Vec<(&'static str, String, String)> {
-    let secret_bearing = [
+pub(crate) fn other_domains(entry: &Provider) -> Vec<(String, String, String)> {
+    let single = [
         ("request_token_url", &entry.request_token_url),
         ("token_url", &entry.token_url),
         ("refresh_url", &entry.refresh_url),
@@ -140,12 +169,15 @@ pub(crate) fn other_domains(entry: &Provider) -> Vec<(&'static str, String, Stri
         ("registration_url", &entry.registration_url),
         ("userinfo_url", &entry.userinfo_url),
     ];
+    let single = single.into_iter().map(|(field, url)| (field.to_owned(), url));
+    let calls = entry.after_grant.iter().enumerate().map(|(at, call)| (format!("after_grant[{at}].url"), &call.url));
+    let second = entry.second_exchange.iter().map(|second| ("second_exchange.url".to_owned(), &second.url));
     let Some(home) = host_of(&entry.authorize_url).map(|host| registrable(&host)) else { return Vec::new() };
-    let elsewhere = |(field, url): (_, &String)| {
+    let elsewhere = |(field, url): (String, &String)| {
         let domain = registrable(&host_of(url)?);
         (domain != home).then(|| (field, home.clone(), domain))
     };
-    secret_bearing.into_iter().filter_map(elsewhere).collect()
+    single.chain(calls).chain(second).filter_map(elsewhere).collect()
 }
 
 fn has_twice(items: &[String]) -> bool {

@@ -9,6 +9,7 @@ mod domain;
 mod error;
 mod inherit;
 mod lint;
+mod mechanisms;
 mod names;
 mod read;
 mod variables;
@@ -23,7 +24,8 @@ use std::sync::Arc;
 
 use crate::id::ProviderId;
 use crate::integration::ProviderSource;
-use crate::provider::Provider;
+use crate::policy::PolicyOverrides;
+use crate::provider::{AfterGrant, Also, Provider, Rule, SecondExchange, Variable};
 
 /// The files of `catalog/`, name and text.
 mod files {
@@ -37,6 +39,8 @@ const INLINE: &str = "custom";
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
     entries: BTreeMap<ProviderId, Arc<Provider>>,
+    /// The entry that each one's family begins with.
+    heads: BTreeMap<ProviderId, ProviderId>,
 }
 
 impl Catalogue {
@@ -69,8 +73,12 @@ impl Catalogue {
         files: impl IntoIterator<Item = (&'t str, &'t str)>,
         private_networks: bool,
     ) -> Result<Self, EntryErrors> {
-        let entries = read::all(files, private_networks)?;
-        Ok(Catalogue { entries: entries.into_iter().map(|(id, entry)| (id, Arc::new(entry))).collect() })
+        let mut all = Catalogue::default();
+        for read::Read { id, entry, head } in read::all(files, private_networks)? {
+            all.heads.insert(id.clone(), head);
+            all.entries.insert(id, Arc::new(entry));
+        }
+        Ok(all)
     }
 
     /// An entry.
@@ -81,6 +89,21 @@ impl Catalogue {
     /// All entries, by id.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Provider>> {
         self.entries.values()
+    }
+
+    /// The names of the fields that an entry can have, and of those of its tables: for the page that describes them.
+    pub fn fields() -> Vec<(&'static str, Vec<&'static str>)> {
+        [
+            ("", names::of::<Provider>()),
+            ("variables", names::of::<Variable>()),
+            ("also", names::of::<Also>()),
+            ("after_grant", names::of::<AfterGrant>()),
+            ("second_exchange", names::of::<SecondExchange>()),
+            ("rules", names::of::<Rule>()),
+            ("policy", PolicyOverrides::NAMES),
+        ]
+        .map(|(table, fields)| (table, fields.to_vec()))
+        .to_vec()
     }
 
     /// An entry that an integration brings: whole, inherited where it `extends` a catalogue entry, and checked. Plain http

@@ -8,7 +8,7 @@ use super::error::{EntryError, EntryErrors, Wrong};
 use super::{check, inherit, names};
 use crate::id::ProviderId;
 use crate::policy::PolicyOverrides;
-use crate::provider::{Provider, Rule};
+use crate::provider::{AfterGrant, Also, Provider, Rule, SecondExchange};
 
 /// A file that is TOML with known fields of the right types.
 struct File<'t> {
@@ -18,11 +18,19 @@ struct File<'t> {
     table: toml::Table,
 }
 
+/// An entry that was read.
+pub(super) struct Read {
+    pub(super) id: ProviderId,
+    pub(super) entry: Provider,
+    /// The entry that its family begins with; itself, where it extends none.
+    pub(super) head: ProviderId,
+}
+
 /// All entries of a set of files.
 pub(super) fn all<'t>(
     files: impl IntoIterator<Item = (&'t str, &'t str)>,
     private_networks: bool,
-) -> Result<Vec<(ProviderId, Provider)>, EntryErrors> {
+) -> Result<Vec<Read>, EntryErrors> {
     let (mut read, mut errors) = (BTreeMap::new(), Vec::new());
     for (name, text) in files {
         match open(name, text) {
@@ -42,11 +50,17 @@ pub(super) fn all<'t>(
     let mut entries = Vec::new();
     for (id, file) in &read {
         match entry(id, file, &read, private_networks) {
-            Ok(entry) => entries.push((id.clone(), entry)),
+            Ok(entry) => entries.push(Read { head: head(id, &read), id: id.clone(), entry }),
             Err(wrong) => errors.push(wrong),
         }
     }
     if errors.is_empty() { Ok(entries) } else { Err(EntryErrors(errors)) }
+}
+
+/// The entry that a family begins with. Circles have been refused before.
+fn head(id: &ProviderId, all: &BTreeMap<ProviderId, File<'_>>) -> ProviderId {
+    let parent = all.get(id).and_then(|file| file.table.get("extends")?.as_str()?.parse().ok());
+    parent.map_or_else(|| id.clone(), |parent| head(&parent, all))
 }
 
 fn open<'t>(name: &'t str, text: &'t str) -> Result<(ProviderId, File<'t>), Vec<EntryError>> {
@@ -119,13 +133,18 @@ impl File<'_> {
     /// Fields that no entry, rule or policy has.
     fn unknown_fields(&self) -> Vec<EntryError> {
         let mut errors = self.unknown_in(&self.places, "", names::of::<Provider>());
-        if let Some(policy) = self.places.get("policy").and_then(|value| value.get_ref().as_table()) {
-            errors.extend(self.unknown_in(policy, "policy.", PolicyOverrides::NAMES));
+        for (table, known) in [("policy", PolicyOverrides::NAMES), ("second_exchange", names::of::<SecondExchange>())] {
+            if let Some(inner) = self.places.get(table).and_then(|value| value.get_ref().as_table()) {
+                errors.extend(self.unknown_in(inner, &format!("{table}."), known));
+            }
         }
-        if let Some(rules) = self.places.get("rules").and_then(|value| value.get_ref().as_array()) {
-            for (at, rule) in rules.iter().enumerate() {
-                if let Some(rule) = rule.get_ref().as_table() {
-                    errors.extend(self.unknown_in(rule, &format!("rules[{at}]."), names::of::<Rule>()));
+        let lists =
+            [("rules", names::of::<Rule>()), ("after_grant", names::of::<AfterGrant>()), ("also", names::of::<Also>())];
+        for (list, known) in lists {
+            let items = self.places.get(list).and_then(|value| value.get_ref().as_array());
+            for (at, item) in items.into_iter().flatten().enumerate() {
+                if let Some(item) = item.get_ref().as_table() {
+                    errors.extend(self.unknown_in(item, &format!("{list}[{at}]."), known));
                 }
             }
         }

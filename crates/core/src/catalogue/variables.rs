@@ -5,7 +5,7 @@ use super::domain::registrable;
 use crate::provider::{Provider, Variable, names_in};
 
 /// Names in braces that are not variables: the service fills them in.
-const OURS: [&str; 2] = ["access_token", "client_id"];
+const OURS: [&str; 4] = ["access_token", "account.id", "client_id", "refresh_token"];
 /// Two values that no list of a catalogue has, to see what a value changes.
 const TRIED: [&str; 2] = ["evergrant-one", "evergrant-two"];
 
@@ -69,16 +69,20 @@ fn shape(name: &str, variable: &Variable) -> Result<(), Fault> {
 fn decides_domain(entry: &Provider, name: &str) -> Option<&'static str> {
     let domains = TRIED.map(|value| {
         let tried = entry.with_values(&[(name, value.to_owned())].into()).with_examples();
-        endpoints(&tried).map(|(field, url)| (field, host_of(url).map(|host| registrable(&host))))
+        endpoints(&tried)
+            .into_iter()
+            .map(|(field, url)| (field, host_of(url).map(|host| registrable(&host))))
+            .collect::<Vec<_>>()
     });
     let [one, two] = &domains;
     one.iter().zip(two).find(|(one, two)| one.1 != two.1).map(|(one, _)| one.0)
 }
 
 /// Where secrets go, and where people are sent.
-fn endpoints(entry: &Provider) -> [(&'static str, &str); 9] {
-    [
-        ("authorize_url", &entry.authorize_url),
+fn endpoints(entry: &Provider) -> Vec<(&'static str, &str)> {
+    let single = [
+        ("authorize_url", entry.authorize_url.as_str()),
+        ("request_token_url", &entry.request_token_url),
         ("token_url", &entry.token_url),
         ("refresh_url", &entry.refresh_url),
         ("revoke_url", &entry.revoke_url),
@@ -87,7 +91,10 @@ fn endpoints(entry: &Provider) -> [(&'static str, &str); 9] {
         ("registration_url", &entry.registration_url),
         ("userinfo_url", &entry.userinfo_url),
         ("issuer", &entry.issuer),
-    ]
+    ];
+    let calls = entry.after_grant.iter().map(|call| ("after_grant", call.url.as_str()));
+    let second = entry.second_exchange.iter().map(|second| ("second_exchange.url", second.url.as_str()));
+    single.into_iter().chain(calls).chain(second).collect()
 }
 
 fn texts(entry: &Provider) -> Vec<(String, &str)> {

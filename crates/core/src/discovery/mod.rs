@@ -34,7 +34,7 @@ pub enum Note {
     )]
     OtherDomain {
         /// The field.
-        field: &'static str,
+        field: String,
         /// Where people sign in.
         from: String,
         /// Where secrets go.

@@ -13,13 +13,20 @@ use crate::oauth1::SignatureMethod;
 use crate::outcome::Class;
 use crate::policy::{PolicyOverrides, Seconds};
 
+mod after_grant;
+mod also;
+mod second_exchange;
 mod variables;
 mod words;
 
+pub use after_grant::{AfterGrant, CallMethod, USERINFO};
+pub use also::Also;
+pub use second_exchange::SecondExchange;
 pub(crate) use variables::names_in;
 pub use variables::{Unfilled, Variable};
 pub use words::{
-    ClientAuth, CredentialKind, Pkce, RefreshLifetimeKind, Renewal, ReplayKind, RevokeWith, ScopeSeparator, TokenFormat,
+    ClientAuth, CredentialKind, Pkce, RefreshLifetimeKind, Renewal, ReplayKind, RevokeMethod, RevokeWith,
+    ScopeSeparator, TokenFormat,
 };
 
 /// A catalogue entry.
@@ -66,12 +73,26 @@ pub struct Provider {
     pub signature_method: SignatureMethod,
     /// Authorization endpoint.
     pub authorize_url: String,
+    /// What stands behind the authorization address as its fragment, where the provider wants one (`wechat_redirect`).
+    pub authorize_fragment: String,
     /// Token endpoint.
     pub token_url: String,
     /// Token endpoint for refreshes, where it differs.
     pub refresh_url: String,
-    /// Revocation endpoint (RFC 7009).
+    /// Revocation endpoint (RFC 7009, or what the fields below make of it); `{client_id}`, and where the entry sends a token
+    /// in the address, `{access_token}` and `{refresh_token}` may stand in it.
     pub revoke_url: String,
+    /// How the revocation endpoint is called.
+    pub revoke_method: RevokeMethod,
+    /// How the client authenticates there, where that is not as at the token endpoint, or where it is wanted beside another
+    /// thing than `token`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoke_auth: Option<ClientAuth>,
+    /// How a revocation is written, where otherwise than as a form: `form`, `json` or `query`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoke_format: Option<TokenFormat>,
+    /// Further parameters of a revocation.
+    pub revoke_params: BTreeMap<String, String>,
     /// Whether revoking one token ends all grants of the account at this client (Google).
     pub revoke_ends_all: bool,
     /// What the revocation endpoint wants to be sent.
@@ -87,6 +108,8 @@ pub struct Provider {
     pub registration_url: String,
     /// Why the endpoints that get secrets lie on another domain than the authorization endpoint, where they do.
     pub other_domain_reason: String,
+    /// Why another entry that is not of the same family has the same endpoints, where one does.
+    pub same_endpoints_reason: String,
     /// The provider's userinfo endpoint, or another that tells who the account is; `{access_token}` stands for the token.
     pub userinfo_url: String,
     /// Further headers of the userinfo request; `{client_id}` stands for the client's id.
@@ -111,7 +134,7 @@ pub struct Provider {
     pub scope_param: String,
     /// Scopes asked for when the integration names none.
     pub default_scopes: Vec<String>,
-    /// Whether PKCE S256 is sent.
+    /// Whether PKCE is sent, and how: S256, `plain`, or not at all.
     pub pkce: Pkce,
     /// Further parameters of the authorization request.
     pub authorize_params: BTreeMap<String, String>,
@@ -140,6 +163,13 @@ pub struct Provider {
     /// Facts to keep from the callback's query: name → parameter.
     pub keep_from_callback: BTreeMap<String, String>,
 
+    /// What the connection of the answer's first pair is called, where there are several (`account.kind`).
+    pub account_kind: String,
+    /// Further token pairs in the answer to a code; each becomes a connection of its own.
+    pub also: Vec<Also>,
+    /// Calls with the new access token once a grant is durable, at connect only: facts to keep, registrations.
+    pub after_grant: Vec<AfterGrant>,
+
     /// What becomes of the old refresh token after a rotation.
     pub replay: ReplayKind,
     /// For how many seconds the old one still works (`idempotent`, `overlap`; `confirm` where the provider states one).
@@ -149,9 +179,27 @@ pub struct Provider {
     pub renewal: Renewal,
     /// The parameter that carries the live access token where that renews itself; `access_token` when empty.
     pub renewal_param: String,
+    /// What makes a long token of the short one that a code brings, where the access token renews itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub second_exchange: Option<SecondExchange>,
+    /// How a refresh is written, where otherwise than `token_format`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh_format: Option<TokenFormat>,
+    /// Whether a refresh shows nothing of the client, neither its id nor its secret: the token is enough.
+    pub refresh_without_client: bool,
+    /// A refresh is refused before so few seconds of the access token's life remain (Exact Online).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub earliest_refresh: Option<Seconds>,
+    /// A refresh is refused before the access token is so old, in seconds (Instagram).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_refresh_age: Option<Seconds>,
     /// Access token lifetime in seconds where the answer says none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access_lifetime: Option<Seconds>,
+    /// Where an answer says when the access token ends, as an instant (epoch seconds, milliseconds or RFC 3339): JSON pointer.
+    pub expires_at_pointer: String,
+    /// Where it says when the refresh token ends, in the same form.
+    pub refresh_expires_at_pointer: String,
     /// Whether access tokens never end where the answer says no lifetime.
     pub access_never_expires: bool,
     /// Refresh token lifetime in seconds.

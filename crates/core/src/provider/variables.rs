@@ -189,6 +189,8 @@ impl Provider {
             .chain(self.authorize_params.values_mut())
             .chain(self.token_params.values_mut())
             .chain(self.refresh_params.values_mut())
+            .chain(self.after_grant.iter_mut().map(|call| &mut call.url))
+            .chain(self.second_exchange.iter_mut().map(|second| &mut second.url))
     }
 }
 

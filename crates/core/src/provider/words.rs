@@ -43,6 +43,21 @@ pub enum RevokeWith {
     AccessToken,
     /// The access token as a bearer header, and no parameters (Dropbox, Slack).
     Bearer,
+    /// Nothing besides what stands in the address: `{access_token}` or `{refresh_token}`.
+    Address,
+}
+
+/// The method of a revocation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevokeMethod {
+    /// `POST` (RFC 7009).
+    #[default]
+    Post,
+    /// `DELETE`.
+    Delete,
+    /// `GET`.
+    Get,
 }
 
 /// How a token request is written.
@@ -98,16 +113,18 @@ impl From<ScopeSeparator> for String {
 
 /// Whether PKCE (RFC 7636) is sent: always, unless the provider is known to refuse it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "PkceWritten", into = "bool")]
+#[serde(try_from = "PkceWritten", into = "PkceWritten")]
 pub enum Pkce {
     /// `code_challenge_method=S256`.
     #[default]
     S256,
+    /// `code_challenge_method=plain`: the provider takes nothing better (MyAnimeList).
+    Plain,
     /// The provider refuses the parameters.
     Refused,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum PkceWritten {
     Flag(bool),
@@ -122,16 +139,21 @@ impl TryFrom<PkceWritten> for Pkce {
             PkceWritten::Flag(false) => Ok(Pkce::Refused),
             PkceWritten::Word(word) => match word.as_str() {
                 "S256" | "s256" | "required" | "unknown" | "" => Ok(Pkce::S256),
+                "plain" => Ok(Pkce::Plain),
                 "none" | "refused" => Ok(Pkce::Refused),
-                _ => Err("expected true, false, \"S256\" or \"none\""),
+                _ => Err("expected true, false, \"S256\", \"plain\" or \"none\""),
             },
         }
     }
 }
 
-impl From<Pkce> for bool {
-    fn from(pkce: Pkce) -> bool {
-        pkce == Pkce::S256
+impl From<Pkce> for PkceWritten {
+    fn from(pkce: Pkce) -> Self {
+        match pkce {
+            Pkce::S256 => PkceWritten::Flag(true),
+            Pkce::Plain => PkceWritten::Word("plain".to_owned()),
+            Pkce::Refused => PkceWritten::Flag(false),
+        }
     }
 }
 

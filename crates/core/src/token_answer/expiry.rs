@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::json::Json;
 use super::jwt;
 use crate::lifetime::{Expiry, Oddity};
+use crate::policy::Seconds;
 use crate::provider::Provider;
 use crate::time::Timestamp;
 
@@ -52,6 +53,8 @@ pub(super) struct Lifetimes<'x, 'a> {
     pub(super) root: &'x Json<'a>,
     /// Just before the request was sent.
     pub(super) sent_at: Timestamp,
+    /// What the catalogue knows of the access token's life.
+    pub(super) known: Option<Seconds>,
 }
 
 impl Lifetimes<'_, '_> {
@@ -68,11 +71,12 @@ impl Lifetimes<'_, '_> {
         oddities: &mut Vec<Oddity>,
     ) -> Expiry {
         match number(self.named("expires_in")) {
-            Number::Is(seconds) => return self.after(in_seconds(provider, seconds, oddities), renewable, oddities),
+            Number::Is(seconds) => return self.after(self.in_seconds(seconds, oddities), renewable, oddities),
             Number::Unreadable => oddities.push(Oddity::UnreadableExpiry),
             Number::Missing => {}
         }
-        match self.instant("expires_at") {
+        let named = self.root.at(&provider.expires_at_pointer).filter(|_| !provider.expires_at_pointer.is_empty());
+        match self.instant(named.or_else(|| self.named("expires_at"))) {
             Ok(Some(seconds)) => return self.after(seconds, renewable, oddities),
             Ok(None) => {}
             Err(NoInstant) => oddities.push(Oddity::UnreadableExpiry),
@@ -80,7 +84,7 @@ impl Lifetimes<'_, '_> {
         if let Some(at) = jwt_end(token, self.sent_at) {
             return Expiry::At { at };
         }
-        match provider.access_lifetime {
+        match self.known {
             Some(lifetime) => Expiry::At { at: self.sent_at.plus(lifetime.duration()) },
             None if provider.access_never_expires => Expiry::Never,
             None => Expiry::Unknown,
@@ -88,7 +92,15 @@ impl Lifetimes<'_, '_> {
     }
 
     /// The refresh token's end, where the answer says one: by the names that are in use.
-    pub(super) fn refresh(&self) -> Option<Timestamp> {
+    pub(super) fn refresh(&self, provider: &Provider) -> Option<Timestamp> {
+        let pointer = provider.refresh_expires_at_pointer.as_str();
+        let stated = self.root.at(pointer).filter(|_| !pointer.is_empty());
+        if let Ok(Some(seconds)) = self.instant(stated)
+            && seconds > 0.0
+            && seconds <= ABSURD
+        {
+            return Some(self.sent_at.plus(Duration::from_secs_f64(seconds)));
+        }
         let names = ["refresh_token_expires_in", "refresh_expires_in", "x_refresh_token_expires_in"];
         names.iter().find_map(|name| match number(self.named(name)) {
             // Zero says that it does not end (Keycloak's offline tokens); an absurd number says nothing that counts.
@@ -97,6 +109,17 @@ impl Lifetimes<'_, '_> {
             }
             _ => None,
         })
+    }
+
+    /// A lifetime in seconds. Where the catalogue knows it and the number is about a thousand times that, it is milliseconds.
+    fn in_seconds(&self, number: f64, oddities: &mut Vec<Oddity>) -> f64 {
+        let known = self.known.map(|lifetime| lifetime.duration().as_secs_f64());
+        let in_milliseconds = |known: f64| known > 0.0 && (0.5..=2.0).contains(&(number / 1000.0 / known));
+        if known.is_some_and(in_milliseconds) {
+            oddities.push(Oddity::OddExpiry);
+            return number / 1000.0;
+        }
+        number
     }
 
     fn after(&self, seconds: f64, renewable: bool, oddities: &mut Vec<Oddity>) -> Expiry {
@@ -112,8 +135,7 @@ impl Lifetimes<'_, '_> {
     }
 
     /// Seconds from the sending to an instant that is written as epoch seconds, epoch milliseconds or RFC 3339.
-    fn instant(&self, name: &str) -> Result<Option<f64>, NoInstant> {
-        let value = self.named(name);
+    fn instant(&self, value: Option<&Json<'_>>) -> Result<Option<f64>, NoInstant> {
         let since_epoch = match number(value) {
             Number::Missing => return Ok(None),
             Number::Is(number) if number > LAST_INSTANT => number / 1000.0,
@@ -130,17 +152,6 @@ impl Lifetimes<'_, '_> {
 
 /// What stands where an instant should be is none.
 struct NoInstant;
-
-/// A lifetime in seconds. Where the catalogue knows it and the number is about a thousand times that, it is milliseconds.
-fn in_seconds(provider: &Provider, number: f64, oddities: &mut Vec<Oddity>) -> f64 {
-    let known = provider.access_lifetime.map(|lifetime| lifetime.duration().as_secs_f64());
-    let in_milliseconds = |known: f64| known > 0.0 && (0.5..=2.0).contains(&(number / 1000.0 / known));
-    if known.is_some_and(in_milliseconds) {
-        oddities.push(Oddity::OddExpiry);
-        return number / 1000.0;
-    }
-    number
-}
 
 /// The end that an access token says of itself, if it is a JWT that was just issued and has not ended.
 pub fn jwt_end(token: &str, now: Timestamp) -> Option<Timestamp> {

@@ -107,6 +107,21 @@ impl<'a> Body<'a> {
         }
     }
 
+    /// The tokens of one object of this body, and of nothing else.
+    pub(super) fn find_in<'b>(&'b self, place: &'b Json<'a>) -> Found<'b, 'a> {
+        let named = |name: &str, is_token: fn(&str) -> bool| {
+            place.member_named(name).and_then(|value| self.token(value, is_token))
+        };
+        Found {
+            access: named("access_token", is_access_token),
+            refresh: named("refresh_token", is_refresh_token),
+            id: named("id_token", is_access_token),
+            around: place,
+            unusable_refresh: false,
+            scanned: false,
+        }
+    }
+
     /// Looks into the text itself where it could not be read to its end.
     fn scan<'b>(&'b self, found: &mut Found<'b, 'a>) {
         if self.whole || matches!(self.shape, Shape::Form | Shape::Empty) {

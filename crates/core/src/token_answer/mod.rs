@@ -5,6 +5,7 @@
 //! usable access token is never discarded for what stands around it. A status of 429 is a rate limit whatever the body says.
 //! No provider is known by name here; what is special about one is in its entry.
 
+mod also;
 pub(crate) mod body;
 mod codes;
 mod expiry;
@@ -24,7 +25,7 @@ use std::fmt;
 use body::Body;
 use found::Found;
 
-use crate::lifetime::Oddity;
+use crate::lifetime::{Oddity, TokenSet};
 use crate::outcome::{Class, Failure, Outcome, Spent};
 use crate::provider::Provider;
 use crate::scrub::scrub;
@@ -92,7 +93,7 @@ pub fn classify(
     if let Some(access) = found.access.as_deref()
         && is_believed(answer, &body, by_body, known_secrets.contains(&access))
     {
-        let mut set = token_set::token_set(provider, &body, &found, access, sent_at, purpose);
+        let mut set = tokens(provider, &body, &found, access, (sent_at, purpose));
         if !answer.is_success() {
             set.oddities.push(Oddity::OddStatus);
         }
@@ -121,12 +122,32 @@ pub fn classify_cut_off(
         && answer.is_success()
         && is_believed(answer, &body, by_body, known_secrets.contains(&access))
     {
-        return Outcome::Success(Box::new(token_set::token_set(provider, &body, &found, access, sent_at, purpose)));
+        return Outcome::Success(Box::new(tokens(provider, &body, &found, access, (sent_at, purpose))));
     }
     let salvaged_refresh_token = new_refresh_token(&found, known_secrets);
     let spent = if salvaged_refresh_token.is_some() { Spent::Yes } else { Spent::Unknown };
     let detail = scrub(&format!("HTTP {}, cut off: {why}", answer.status), &with_found(&found, known_secrets));
     Outcome::Failure(Failure { spent, salvaged_refresh_token, ..Failure::ambiguous(detail) })
+}
+
+/// The pair that was found, and where a code was exchanged every further one.
+fn tokens(
+    provider: &Provider,
+    body: &Body<'_>,
+    found: &Found<'_, '_>,
+    access: &str,
+    (sent_at, purpose): (Timestamp, Purpose),
+) -> TokenSet {
+    if purpose != Purpose::CodeExchange || provider.also.is_empty() {
+        return token_set::token_set(provider, body, found, access, sent_at, purpose);
+    }
+    match also::alone(provider, body, found) {
+        Some(alone) => token_set::token_set(&provider.as_pair(alone), body, found, access, sent_at, purpose),
+        None => TokenSet {
+            also: also::sets(provider, body, access, sent_at),
+            ..token_set::token_set(provider, body, found, access, sent_at, purpose)
+        },
+    }
 }
 
 /// Whether an access token in an answer is what was asked for, and not an echo of what was sent in words of refusal.

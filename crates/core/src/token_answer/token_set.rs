@@ -41,7 +41,9 @@ pub(super) fn token_set(
     if found.unusable_refresh {
         oddities.push(Oddity::UnusableRefreshToken);
     }
-    let lifetimes = Lifetimes { around: found.around, root: &body.root, sent_at };
+    let second = provider.second_exchange.as_ref().filter(|_| purpose == Purpose::CodeExchange);
+    let known = second.map_or(provider.access_lifetime, |second| second.short_lifetime);
+    let lifetimes = Lifetimes { around: found.around, root: &body.root, sent_at, known };
     // Behind a refresh stands a refresh token, even where the answer repeats none.
     let renewable = found.refresh.is_some() || purpose == Purpose::Refresh || provider.renewal == Renewal::AccessToken;
     let expiry = lifetimes.access(provider, access, renewable, &mut oddities);
@@ -59,11 +61,14 @@ pub(super) fn token_set(
         id_token: found.id.as_deref().map(IdToken::new),
         token_type,
         expiry,
-        refresh_expires_at: lifetimes.refresh(),
+        refresh_expires_at: lifetimes.refresh(provider),
         scopes,
         account,
         provider_data: kept(provider, &body.root, &is_secret),
         oddities,
+        short: second.is_some(),
+        kind: provider.first_kind(),
+        also: Vec::new(),
     }
 }
 

@@ -16,6 +16,8 @@ pub enum Method {
     Get,
     /// `POST`.
     Post,
+    /// `DELETE`.
+    Delete,
 }
 
 impl Method {
@@ -24,6 +26,7 @@ impl Method {
         match self {
             Method::Get => "GET",
             Method::Post => "POST",
+            Method::Delete => "DELETE",
         }
     }
 }
@@ -89,7 +92,7 @@ impl<'a> Draft<'a> {
         Draft::new(Method::Get, url)
     }
 
-    fn new(method: Method, url: &str) -> Self {
+    pub(super) fn new(method: Method, url: &str) -> Self {
         let mut draft = Draft { method, names: None, url: url.to_owned(), params: Vec::new(), headers: Vec::new() };
         draft.header("accept", "application/json");
         draft.header("user-agent", USER_AGENT);
@@ -125,16 +128,18 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn build(mut self, format: TokenFormat) -> HttpRequest {
-        let has_body = self.method == Method::Post && format != TokenFormat::Query;
+        let has_body = self.method != Method::Get;
         let body = match format {
             TokenFormat::Json if has_body => self.json(),
-            TokenFormat::Form if has_body => Zeroizing::new(self.encoded().as_bytes().to_vec()),
+            TokenFormat::Form if has_body && !self.params.is_empty() => {
+                Zeroizing::new(self.encoded().as_bytes().to_vec())
+            }
             _ => {
                 self.put_into_query();
                 Zeroizing::default()
             }
         };
-        if has_body && !body.is_empty() {
+        if !body.is_empty() {
             let form = format == TokenFormat::Form;
             let kind = if form { "application/x-www-form-urlencoded" } else { "application/json" };
             if !self.headers.iter().any(|(name, _)| name == "content-type") {

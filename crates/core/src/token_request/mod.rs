@@ -4,22 +4,26 @@
 //! authentication, form or JSON, further parameters and headers) comes from the entry. Extra parameters and headers of the
 //! entry replace standard ones of the same name, because that is how the oddest providers are spoken to.
 
+mod after_grant;
 mod client_auth;
 mod http_request;
 mod oauth1;
 mod push;
 mod register;
+mod revoke;
 
+pub use after_grant::after_grant;
 pub use client_auth::Client;
 pub use http_request::{HttpRequest, Method};
 pub use oauth1::{Once, signed_exchange, signed_userinfo, temporary_credentials};
 pub use push::push;
 pub(crate) use register::method_name;
 pub use register::{NewClient, register};
+pub use revoke::revoke;
 
 use std::collections::BTreeMap;
 
-use crate::provider::{Provider, Renewal, RevokeWith, TokenFormat};
+use crate::provider::{ClientAuth, Provider, Renewal, TokenFormat};
 use crate::secret::{AccessToken, AuthorizationCode, CodeVerifier, RefreshToken};
 use http_request::Draft;
 
@@ -32,14 +36,21 @@ pub fn refresh(provider: &Provider, client: &Client<'_>, refresh_token: &Refresh
     if provider.redirect_uri_on_refresh {
         standard.push(("redirect_uri", client.redirect_uri));
     }
-    token_call(provider, client, provider.refresh_endpoint(), &standard, &provider.refresh_params)
+    refresh_call(provider, client, &standard)
 }
 
 /// A renewal by the live access token, where the catalogue says that nothing else renews a grant (Facebook).
 pub fn renew(provider: &Provider, client: &Client<'_>, access_token: &AccessToken) -> HttpRequest {
     let param = if provider.renewal_param.is_empty() { "access_token" } else { &provider.renewal_param };
-    let standard = [(param, access_token.expose())];
-    token_call(provider, client, provider.refresh_endpoint(), &standard, &provider.refresh_params)
+    refresh_call(provider, client, &[(param, access_token.expose())])
+}
+
+/// The exchange of the short token that a code brought for a long one. None where the entry knows no such thing.
+pub fn second_exchange(provider: &Provider, client: &Client<'_>, access_token: &AccessToken) -> Option<HttpRequest> {
+    let second = provider.second_exchange.as_ref()?;
+    let param = if second.param.is_empty() { "access_token" } else { &second.param };
+    let how = How { format: second.format, auth: Some(second.client_auth), names: &second.param_names };
+    Some(token_call(provider, client, &second.url, how, &[(param, access_token.expose())], &second.params))
 }
 
 /// What renews this grant now, if anything does and it is there.
@@ -68,40 +79,8 @@ pub fn exchange_code(
     if let Some(verifier) = verifier {
         standard.push(("code_verifier", verifier.expose()));
     }
-    token_call(provider, client, &provider.token_url, &standard, &provider.token_params)
-}
-
-/// A revocation (RFC 7009, or what the entry says instead). None where the provider has no such endpoint or the
-/// token that it wants is not there.
-pub fn revoke(
-    provider: &Provider,
-    client: &Client<'_>,
-    refresh_token: Option<&RefreshToken>,
-    access_token: Option<&AccessToken>,
-) -> Option<HttpRequest> {
-    if provider.revoke_url.is_empty() {
-        return None;
-    }
-    let mut draft = Draft::post(&provider.revoke_url).names(&provider.param_names);
-    match provider.revoke_with {
-        RevokeWith::Token => {
-            // The refresh token first: revoking it ends the access tokens made from it too (RFC 7009 §2.1).
-            let (token, hint) = match (refresh_token, access_token) {
-                (Some(token), _) => (token.expose(), "refresh_token"),
-                (None, Some(token)) => (token.expose(), "access_token"),
-                (None, None) => return None,
-            };
-            draft.param("token", token);
-            draft.param("token_type_hint", hint);
-            client.authenticate(provider.client_auth, &mut draft);
-            own_headers(provider, client, &mut draft);
-        }
-        RevokeWith::AccessToken => draft.own_param("access_token", access_token?.expose()),
-        RevokeWith::Bearer => draft.secret_header("authorization", &["Bearer ", access_token?.expose()]),
-    }
-    // RFC 7009 §2.1 wants a form; who wants JSON at the token endpoint wants it here too (Notion).
-    let json = provider.token_format == TokenFormat::Json && provider.revoke_with == RevokeWith::Token;
-    Some(draft.build(if json { TokenFormat::Json } else { TokenFormat::Form }))
+    let how = How::of(provider);
+    token_call(provider, client, &provider.token_url, how, &standard, &provider.token_params)
 }
 
 /// The question whose grant an access token is: userinfo, or what the entry names in its place. None where it names
@@ -125,24 +104,51 @@ pub fn document(url: &str) -> HttpRequest {
     Draft::get(url).build(TokenFormat::Query)
 }
 
+/// What a request that brings tokens is like, where that differs from one to the next.
+#[derive(Clone, Copy)]
+struct How<'a> {
+    format: TokenFormat,
+    /// None: nothing of the client is shown.
+    auth: Option<ClientAuth>,
+    names: &'a BTreeMap<String, String>,
+}
+
+impl<'a> How<'a> {
+    fn of(provider: &'a Provider) -> Self {
+        How { format: provider.token_format, auth: Some(provider.client_auth), names: &provider.param_names }
+    }
+}
+
+fn refresh_call(provider: &Provider, client: &Client<'_>, standard: &[(&str, &str)]) -> HttpRequest {
+    let how = How {
+        format: provider.refresh_format.unwrap_or(provider.token_format),
+        auth: (!provider.refresh_without_client).then_some(provider.client_auth),
+        ..How::of(provider)
+    };
+    token_call(provider, client, provider.refresh_endpoint(), how, standard, &provider.refresh_params)
+}
+
 fn token_call(
     provider: &Provider,
     client: &Client<'_>,
     endpoint: &str,
+    how: How<'_>,
     standard: &[(&str, &str)],
     further: &BTreeMap<String, String>,
 ) -> HttpRequest {
-    let draft = if provider.token_format == TokenFormat::Get { Draft::get(endpoint) } else { Draft::post(endpoint) };
-    let mut draft = draft.names(&provider.param_names);
+    let draft = if how.format == TokenFormat::Get { Draft::get(endpoint) } else { Draft::post(endpoint) };
+    let mut draft = draft.names(how.names);
     for (name, value) in standard {
         draft.param(name, value);
     }
-    client.authenticate(provider.client_auth, &mut draft);
+    if let Some(auth) = how.auth {
+        client.authenticate(auth, &mut draft);
+    }
     for (name, value) in further {
         draft.own_param(name, value);
     }
     own_headers(provider, client, &mut draft);
-    draft.build(provider.token_format)
+    draft.build(how.format)
 }
 
 fn own_headers(provider: &Provider, client: &Client<'_>, draft: &mut Draft<'_>) {

@@ -59,10 +59,7 @@ fn signed(
         token,
     };
     let header = signer.header(method.as_str(), &url, further, once.nonce, once.seconds);
-    let mut draft = match method {
-        Method::Get => Draft::get(url.as_str()),
-        Method::Post => Draft::post(url.as_str()),
-    };
+    let mut draft = Draft::new(method, url.as_str());
     draft.secret_header("authorization", &[&header]);
     for (name, value) in &provider.token_headers {
         draft.header(name, value);

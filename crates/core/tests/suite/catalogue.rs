@@ -179,6 +179,12 @@ fn the_lint_finds_what_a_careful_reader_would() {
     let same = of(&[("one.toml", GOOD), ("two.toml", GOOD)]).unwrap();
     assert!(lint(&same).iter().any(|one| one.to_string().contains("the entry `one` has the same name")));
     assert_eq!(lint(&of(&[("acme.toml", GOOD)]).unwrap()), []);
+    assert!(lint(&same).iter().any(|one| one.to_string().contains("the entry `one` has the same endpoints")));
+    let told = GOOD.replace("name = ", "same_endpoints_reason = \"another kind of client\"\nname = ");
+    let told = lint(&of(&[("one.toml", GOOD), ("two.toml", &told)]).unwrap());
+    assert!(!told.iter().any(|one| one.to_string().contains("same endpoints")), "{told:?}");
+    let family = lint(&of(&[("one.toml", GOOD), ("two.toml", "extends = \"one\"\nname = \"Two\"\n")]).unwrap());
+    assert!(!family.iter().any(|one| one.to_string().contains("same endpoints")), "{family:?}");
     let agreed = format!("name = \"Acme\"\nagreeing_sources = 2\n{endpoints}");
     assert_eq!(lint(&of(&[("acme.toml", &agreed)]).unwrap()), []);
 }

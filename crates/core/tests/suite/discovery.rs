@@ -173,8 +173,11 @@ fn what_only_an_operator_can_decide_is_noted_and_not_settled() {
         "code_challenge_methods_supported": ["plain", "x\ny"],
     }))
     .unwrap();
-    let elsewhere =
-        |field| Note::OtherDomain { field, from: "example.com".to_owned(), to: "stranger.example".to_owned() };
+    let elsewhere = |field: &str| Note::OtherDomain {
+        field: field.to_owned(),
+        from: "example.com".to_owned(),
+        to: "stranger.example".to_owned(),
+    };
     let no_s256 = Note::NoS256 { methods: "plain, xy".to_owned() };
     assert_eq!(found.notes, [elsewhere("token_url"), elsewhere("par_url"), no_s256]);
     assert_eq!((found.entry.other_domain_reason.as_str(), found.entry.pkce), ("", Pkce::Refused));

@@ -31,6 +31,7 @@ pub fn facts(generation: u64, issued: i64, lifetime: u64) -> GrantFacts {
         refresh_expires_at: None,
         scopes: vec!["read".to_owned()],
         oddities: Vec::new(),
+        short: false,
     }
 }
 

@@ -7,7 +7,9 @@ use evergrant_core::grant::GrantFacts;
 use evergrant_core::lifetime::Expiry;
 use evergrant_core::policy::{Policy, Seconds};
 use evergrant_core::provider::{Provider, RefreshLifetimeKind, Renewal};
-use evergrant_core::schedule::{Demand, Freshness, MinTtl, demand, due_at, freshness, is_shown_though_expired};
+use evergrant_core::schedule::{
+    Demand, Freshness, MinTtl, demand, due_at, earliest_refresh, freshness, is_shown_though_expired,
+};
 use evergrant_core::time::Timestamp;
 
 use crate::lifecycle::facts;
@@ -177,4 +179,59 @@ fn who_must_act_decides_whether_a_live_token_is_handed_out() {
         assert_eq!(asks(&life, MinTtl::Default, 3600), Demand::NeedsReauth { reason, live: false });
         assert_eq!(due_at(&life, &Provider::default(), &Policy::default(), 0.0), None);
     }
+}
+
+#[test]
+fn a_refresh_that_the_provider_would_refuse_as_too_early_waits() {
+    let secs = |text: &str| {
+        text.parse::<f64>().ok().and_then(|seconds| serde_json::from_value::<Seconds>(seconds.into()).ok())
+    };
+    let provider = Provider { earliest_refresh: secs("30"), ..Provider::default() };
+    let policy = Policy::default();
+    let life = life(facts(1, 0, 600));
+    let asked = |now| demand(&life, &provider, &policy, MinTtl::Explicit(Duration::from_secs(300)), at(now));
+    assert_eq!(asked(300), Demand::HandOut);
+    assert_eq!(asked(301), Demand::Wait { live: true, until: at(570) });
+    assert_eq!(asked(569), Demand::Wait { live: true, until: at(570) });
+    assert_eq!(asked(570), Demand::Refresh { live: true });
+    assert_eq!(asked(600), Demand::Refresh { live: false });
+    // The jitter goes earlier, and may not.
+    assert_eq!([0.0, 1.0].map(|jitter| due_at(&life, &provider, &policy, jitter)), [Some(at(570)); 2]);
+    let early = |now| freshness(&life, &provider, &policy, None, at(now));
+    assert_eq!((early(570), early(571)), (Freshness::Valid, Freshness::ExpiringSoon));
+    let facts = life.grant.as_ref().expect("a grant");
+    assert_eq!(earliest_refresh(facts, &provider), Some(at(570)));
+    assert_eq!(earliest_refresh(facts, &Provider::default()), None);
+    let aged = Provider { min_refresh_age: secs("500"), ..provider.clone() };
+    assert_eq!(earliest_refresh(facts, &aged), Some(at(570)));
+    let aged = Provider { min_refresh_age: secs("580"), ..provider };
+    assert_eq!(earliest_refresh(facts, &aged), Some(at(580)));
+    let too_old = Provider { min_refresh_age: secs("9000"), ..Provider::default() };
+    assert_eq!(earliest_refresh(facts, &too_old), Some(at(600)), "never after the end");
+    let alone = GrantFacts { has_access_token: false, ..facts.clone() };
+    assert_eq!(earliest_refresh(&alone, &too_old), None, "without an access token there is nothing to wait for");
+}
+
+#[test]
+fn a_short_token_is_due_at_once_and_may_be_exchanged_at_any_age() {
+    let day = serde_json::from_value::<Seconds>(86_400.into()).ok();
+    let provider = Provider {
+        renewal: Renewal::AccessToken,
+        min_refresh_age: day,
+        second_exchange: Some(evergrant_core::provider::SecondExchange::default()),
+        ..Provider::default()
+    };
+    let short = GrantFacts { has_refresh_token: false, short: true, ..facts(1, 0, 3600) };
+    let background_off = Policy { background: false, ..Policy::default() };
+    for policy in [Policy::default(), background_off] {
+        assert_eq!(due_at(&life(short.clone()), &provider, &policy, 0.5), Some(at(0)));
+    }
+    assert_eq!(earliest_refresh(&short, &provider), None);
+    let waiting = Life { next_attempt: Some(at(90)), ..life(short.clone()) };
+    assert_eq!(due_at(&waiting, &provider, &Policy::default(), 0.5), Some(at(90)));
+    assert_eq!(asks(&life(short.clone()), MinTtl::Default, 60), Demand::HandOut);
+    // A long one is a day old first, and due a week before its end.
+    let long = GrantFacts { short: false, ..facts(2, 0, 60 * 86_400) };
+    assert_eq!(earliest_refresh(&long, &provider), Some(at(86_400)));
+    assert_eq!(due_at(&life(long), &provider, &Policy::default(), 0.0), Some(at(53 * 86_400)));
 }

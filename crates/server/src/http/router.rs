@@ -45,6 +45,7 @@ fn table() -> Finished {
         .add(Guard::OneTime, routes!(flow::page))
         .add(Guard::OneTime, routes!(flow::proceed))
         .add(Guard::OneTime, routes!(flow::callback))
+        .add(Guard::OneTime, routes!(flow::callback_posted))
         .add(Guard::Key(ConnectionsRead), routes!(connections::list))
         .creating(Guard::Key(ConnectionsWrite), routes!(connections::import))
         .add(Guard::Key(ConnectionsRead), routes!(connections::get))

@@ -79,6 +79,8 @@ impl Service {
             requested_scopes: Some(integration.requested_scopes().to_vec()),
             metadata: Some(metadata).filter(|metadata| !metadata.is_empty()),
             provider_data: Some(known).filter(|known| !known.is_empty()),
+            owed: None,
+            short: Vec::new(),
             attempt: None,
             audit: Some(line(caller, "connection.imported", "").with("integration", integration.name.as_str())),
         };
@@ -108,6 +110,7 @@ impl Service {
             refresh_expires_at: None,
             scopes: import.scopes.clone().unwrap_or_else(|| integration.requested_scopes().to_vec()),
             oddities: Vec::new(),
+            short: false,
         }
     }
 }

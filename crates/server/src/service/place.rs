@@ -48,6 +48,10 @@ pub struct Arrival {
     pub metadata: Option<Map<String, Value>>,
     /// What calling the provider needs besides the token; none: as it was.
     pub provider_data: Option<Map<String, Value>>,
+    /// Calls that the provider did not answer and that are tried again from then on; none: as it was.
+    pub owed: Option<(Vec<String>, Timestamp)>,
+    /// What the event tells besides what the grant lacks.
+    pub short: Vec<(&'static str, Value)>,
     /// The attempt that brought it.
     pub attempt: Option<AttemptId>,
     /// The line for the audit log.
@@ -65,7 +69,7 @@ impl Service {
         let jitter = self.entropy.fraction();
         let (integration, base) = (integration.clone(), self.base.clone());
         let (origin, facts, account) = (arrival.origin, arrival.facts, arrival.account.clone());
-        let asked = arrival.requested_scopes.clone().unwrap_or_default();
+        let (asked, further) = (arrival.requested_scopes.clone().unwrap_or_default(), arrival.short);
         let new = NewGrantFor {
             integration: integration.name.clone(),
             subject: arrival.subject,
@@ -76,6 +80,7 @@ impl Service {
             label: None,
             metadata: arrival.metadata,
             provider_data: arrival.provider_data,
+            owed: arrival.owed,
             attempt: arrival.attempt,
             audit: arrival.audit,
         };
@@ -92,7 +97,8 @@ impl Service {
                 refresh_expires_at: kept.unwrap_or(facts.refresh_expires_at),
                 ..facts
             };
-            let short = if origin == Origin::Connect { shortfalls(&facts, &asked, provider) } else { Vec::new() };
+            let mut short = if origin == Origin::Connect { shortfalls(&facts, &asked, provider) } else { Vec::new() };
+            short.extend(further);
             let decided = decide(found, facts, origin, &around, now);
             let told =
                 |event: NewEvent| short.iter().cloned().fold(event, |event, (name, what)| event.with(name, what));
@@ -188,6 +194,7 @@ pub fn grant_of(tokens: TokenSet, requested: &[String], sent_at: Timestamp, stor
         // RFC 6749 §5.1: left out means as requested.
         scopes: tokens.scopes.unwrap_or_else(|| requested.to_vec()),
         oddities: tokens.oddities,
+        short: tokens.short,
     };
     let grant = Grant {
         access_token: Some(tokens.access_token),

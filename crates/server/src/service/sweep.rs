@@ -96,6 +96,11 @@ impl Service {
                 let why = "This connection was refreshed on order less than a minute ago, or its provider asked for patience.";
                 Refusal::RateLimited { why, retry_after }
             }
+            ForceRefusal::TooEarly { retry_after } => {
+                let why = "This provider refuses a refresh so early in the life of an access token; the stored one is good until \
+                           then.";
+                Refusal::RateLimited { why, retry_after }
+            }
             ForceRefusal::Pending { retry_after } => Refusal::ProviderUnavailable {
                 class: None,
                 detail: format!("The refresh at {provider} is still under way; it goes on by itself."),

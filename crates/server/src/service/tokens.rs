@@ -36,27 +36,36 @@ impl Service {
         given
     }
 
-    /// A token of the one connection that a subject has through an integration.
+    /// A token of the one connection that a subject has through an integration. Of the pairs of one grant the first is meant,
+    /// unless the caller names another kind: who asked for a bot's token goes on getting it once there is a user's too.
     ///
     /// # Errors
     /// As [`Service::token`]; [`Refusal::Ambiguous`] where there are several.
     pub async fn token_of(
         &self,
         caller: &Caller,
-        subject: &SubjectId,
+        (subject, kind): (&SubjectId, Option<&str>),
         name: &IntegrationName,
         ask: TokenAsk,
     ) -> Result<HandOut, Refusal> {
         let integration = self.seen_integration(&caller.scope, name)?;
         let ids = self.store.connections_by_subject(name, subject).await?;
-        let (mut living, mut ended) = (Vec::new(), None);
+        let (mut living, mut further, mut ended) = (Vec::new(), Vec::new(), None);
         for id in ids.iter() {
             let Some(record) = self.store.token_record(id, false).await? else { continue };
+            let of = record.connection.account.as_ref().and_then(|account| account.kind.as_deref());
+            if kind.is_some() && kind != of {
+                continue;
+            }
+            let is_further =
+                kind.is_none() && integration.provider.also.iter().any(|also| Some(also.kind.as_str()) == of);
             match record.connection.life.status {
                 Status::Disconnected { .. } => ended = Some(record.connection.clone()),
+                _ if is_further => further.push(id.clone()),
                 Status::Connected | Status::NeedsReauth { .. } => living.push(id.clone()),
             }
         }
+        let living = if living.is_empty() { further } else { living };
         match living.as_slice() {
             [id] => self.token(caller, id, ask).await,
             [] => {

@@ -1,5 +1,6 @@
 //! The service told by those who use it: through its front door, over loopback, with a provider that misbehaves on request.
 
+mod after_grant;
 mod api;
 mod cli;
 mod config;
@@ -10,9 +11,12 @@ mod killed;
 mod late;
 mod leaks;
 mod oauth1;
+mod odd_authorize;
+mod pairs;
 mod peer;
 mod refresh;
 mod reload;
+mod revoked;
 mod routes;
 mod serving;
 mod shortfalls;

@@ -12,12 +12,14 @@ use serde_json::json;
 use crate::world::World;
 
 /// Routes that need no key, by the contract; everything else does.
-const KEYLESS: [(&str, &str); 6] = [
+const KEYLESS: [(&str, &str); 7] = [
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/connect/{token}"),
     ("POST", "/connect/{token}"),
     ("GET", "/oauth/callback/{integration}"),
+    // A form post that only leads on to it.
+    ("POST", "/oauth/callback/{integration}"),
     // The dashboard's sign-in page.
     ("GET", "/sign-in/{token}"),
 ];

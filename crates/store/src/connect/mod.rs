@@ -7,7 +7,7 @@ mod pending;
 mod session;
 mod state;
 
-pub use pending::{Discarded, PendingGrant};
+pub use pending::{Discarded, Further, PendingGrant};
 pub use session::{NewSession, ParkedCode, Session, SessionState, TakenCode};
 pub use state::{Begun, NewAuthorization, TakenNow, TakenState};
 

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{SessionState, place};
-use crate::connections::place as place_grant;
 use crate::connections::{Decided, NewGrantFor, Placed};
+use crate::connections::{find_place, place as place_grant};
 use crate::db::{Sql, values};
 use crate::error::StoreError;
 use crate::outbox::{self, OutboxId, Whose};
@@ -34,6 +34,8 @@ pub struct PendingGrant {
     pub attempt: AttemptId,
     /// The tokens: durable, so the provider may be asked with them whose they are.
     pub grant: Durable<Grant>,
+    /// Further pairs of the same answer, each for a connection of its own.
+    pub also: Vec<Durable<Grant>>,
     /// What the caller keeps with it, such as its facts; sealed with the tokens.
     pub document: String,
     /// When it was kept.
@@ -45,20 +47,49 @@ pub struct PendingGrant {
 pub struct Discarded {
     /// The tokens, for telling the provider at once.
     pub grant: Durable<Grant>,
-    /// The revocation in the outbox: claimed for a minute, then it waits for `revocation_done` or `revocation_retry`.
+    /// The revocation of the first pair in the outbox: claimed for a minute, then it waits for `revocation_done` or `revocation_retry`.
     pub revocation: Option<OutboxId>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Document {
     attempt: AttemptId,
-    access_token: Option<Wiped>,
-    refresh_token: Option<Wiped>,
-    token_type: String,
+    #[serde(flatten)]
+    first: Pair,
+    #[serde(default)]
+    also: Vec<Pair>,
     document: Wiped,
     #[serde(with = "evergrant_core::time::millis")]
     at: Timestamp,
 }
+
+#[derive(Serialize, Deserialize)]
+struct Pair {
+    access_token: Option<Wiped>,
+    refresh_token: Option<Wiped>,
+    token_type: String,
+}
+
+impl Pair {
+    fn of(grant: &Grant) -> Self {
+        Pair {
+            access_token: grant.access_token.as_ref().map(|token| Wiped::new(token.expose())),
+            refresh_token: grant.refresh_token.as_ref().map(|token| Wiped::new(token.expose())),
+            token_type: grant.token_type.clone(),
+        }
+    }
+
+    fn grant(self) -> Grant {
+        Grant {
+            access_token: self.access_token.map(|token| AccessToken::new(token.expose())),
+            refresh_token: self.refresh_token.map(|token| RefreshToken::new(token.expose())),
+            token_type: self.token_type,
+        }
+    }
+}
+
+/// A further pair on its way to its connection, and what the caller decides about it.
+pub type Further = (NewGrantFor, Box<dyn FnOnce(Option<&Connection>, u64) -> Decided + Send>);
 
 impl Store {
     /// Keeps what a code exchange brought, until it is promoted or discarded; none if the session is gone. Repeating it is
@@ -71,7 +102,7 @@ impl Store {
         &self,
         session: &ConnectSessionId,
         attempt: &AttemptId,
-        grant: Grant,
+        (grant, also): (Grant, Vec<Grant>),
         document: String,
         now: Timestamp,
     ) -> Result<Option<PendingGrant>, StoreError> {
@@ -79,9 +110,8 @@ impl Store {
         self.write(move |tx, shared| {
             let sealed = Document {
                 attempt: attempt.clone(),
-                access_token: grant.access_token.as_ref().map(|token| Wiped::new(token.expose())),
-                refresh_token: grant.refresh_token.as_ref().map(|token| Wiped::new(token.expose())),
-                token_type: grant.token_type.clone(),
+                first: Pair::of(&grant),
+                also: also.iter().map(Pair::of).collect(),
                 document: Wiped::new(&document),
                 at: now,
             };
@@ -90,8 +120,8 @@ impl Store {
             if tx.run(text, values![id, sealed])? == 0 {
                 return Ok(None);
             }
-            let grant = Durable::committed(grant);
-            Ok(Some(PendingGrant { session: id, attempt, grant, document, at: now }))
+            let (grant, also) = (Durable::committed(grant), also.into_iter().map(Durable::committed).collect());
+            Ok(Some(PendingGrant { session: id, attempt, grant, also, document, at: now }))
         })
         .await
     }
@@ -134,16 +164,16 @@ impl Store {
         self.read(move |sql, _| sql.one(text, values![name, id, kind], |row| row.parse(0))).await
     }
 
-    /// Puts a pending grant where it belongs and spends its session, in one transaction. Where the grant can't go, nothing
-    /// is changed: it stays pending.
+    /// Puts a pending grant where it belongs, each of its pairs, and spends its session, in one transaction. Where one of
+    /// them can't go, nothing is changed: all of it stays pending. The answer is that of the first pair.
     ///
     /// # Errors
     /// Those of every write.
     pub async fn promote(
         &self,
         pending: &PendingGrant,
-        new: NewGrantFor,
-        decide: impl FnOnce(Option<&Connection>, u64) -> Decided + Send + 'static,
+        (new, decide): (NewGrantFor, impl FnOnce(Option<&Connection>, u64) -> Decided + Send + 'static),
+        further: Vec<Further>,
         result: impl FnOnce(&Arc<TokenRecord>) -> String + Send + 'static,
         now: Timestamp,
     ) -> Result<Placed, StoreError> {
@@ -153,7 +183,19 @@ impl Store {
             if pending_of(tx, &shared.ring, &id)?.is_none_or(|pending| pending.attempt != attempt) {
                 return Ok(Placed::NotPending);
             }
+            for (one, _) in &further {
+                if let Some(refused) = find_place(tx, shared, one)?.err() {
+                    return Ok(refused);
+                }
+            }
             let placed = place_grant(tx, shared, new, decide, now)?;
+            if matches!(placed, Placed::Created(_) | Placed::Replaced(_)) {
+                for (one, decide) in further {
+                    let (Placed::Created(_) | Placed::Replaced(_)) = place_grant(tx, shared, one, decide, now)? else {
+                        return Err(StoreError::defect("two pairs of one grant that want the same place"));
+                    };
+                }
+            }
             if let Placed::Created(record) | Placed::Replaced(record) = &placed {
                 let text =
                     "UPDATE connect_sessions SET pending = NULL, code = NULL, state = ?2, result = ?3 WHERE id = ?1";
@@ -184,6 +226,9 @@ impl Store {
             tx.run_one("connect_sessions", text, values![id, result])?;
             let whose = Whose { integration: &integration, connection: None, claimed: OWN_TRY };
             let revocation = if revoke { outbox::revoke(tx, shared, whose, &pending.grant, now)? } else { None };
+            for further in pending.also.iter().filter(|_| revoke) {
+                outbox::revoke(tx, shared, Whose { claimed: Duration::ZERO, ..whose }, further, now)?;
+            }
             Ok(Some(Discarded { grant: pending.grant, revocation }))
         })
         .await
@@ -199,11 +244,8 @@ fn pending_of(sql: &Sql<'_>, ring: &KeyRing, id: &ConnectSessionId) -> Result<Op
 fn open(ring: &KeyRing, session: &ConnectSessionId, sealed: &SealedBytes) -> Result<PendingGrant, StoreError> {
     let text = ring.open_text(place(session, "pending"), sealed)?;
     let found: Document = serde_json::from_str(&text).map_err(|_| StoreError::damaged("a pending grant"))?;
-    let grant = Grant {
-        access_token: found.access_token.map(|token| AccessToken::new(token.expose())),
-        refresh_token: found.refresh_token.map(|token| RefreshToken::new(token.expose())),
-        token_type: found.token_type,
-    };
-    let (grant, document) = (Durable::committed(grant), found.document.expose().to_owned());
-    Ok(PendingGrant { session: session.clone(), attempt: found.attempt, grant, document, at: found.at })
+    let grant = Durable::committed(found.first.grant());
+    let also = found.also.into_iter().map(|pair| Durable::committed(pair.grant())).collect();
+    let document = found.document.expose().to_owned();
+    Ok(PendingGrant { session: session.clone(), attempt: found.attempt, grant, also, document, at: found.at })
 }

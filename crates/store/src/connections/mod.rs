@@ -11,5 +11,5 @@ pub use edit::{ConnectionPatch, Patched};
 pub use end::{Ended, EndedNow, Ending};
 pub use erase::Erased;
 pub use list::ConnectionFilter;
-pub(crate) use place::place;
 pub use place::{Decided, NewGrantFor, Placed, Target};
+pub(crate) use place::{find_place, place};

@@ -46,6 +46,8 @@ pub struct NewGrantFor {
     pub metadata: Option<Map<String, Value>>,
     /// What calling the provider needs besides the token; none: as it was.
     pub provider_data: Option<Map<String, Value>>,
+    /// Calls that the provider did not answer and that are tried again from then on; none: what was owed before stays.
+    pub owed: Option<(Vec<String>, Timestamp)>,
     /// The attempt that brought it, if a code was exchanged.
     pub attempt: Option<AttemptId>,
     /// The line for the audit log; without a target it gets the connection's id.
@@ -123,23 +125,41 @@ pub(crate) fn place(
     decide: impl FnOnce(Option<&Connection>, u64) -> Decided,
     now: Timestamp,
 ) -> Result<Placed, StoreError> {
-    let Some(integration) = shared.integration(&new.integration) else { return Ok(Placed::NoIntegration) };
+    let found = match find_place(tx, shared, &new)? {
+        Ok(found) => found,
+        Err(refused) => return Ok(refused),
+    };
+    let owed = new.owed.clone();
+    let placed = match found {
+        Some(id) => Placed::Replaced(replace(tx, shared, &id, new, decide, now)?),
+        None => Placed::Created(create(tx, shared, new, decide, now)?),
+    };
+    if let (Some(owed), Placed::Replaced(record) | Placed::Created(record)) = (owed, &placed) {
+        crate::owed::owe(tx, shared, record, &owed, now)?;
+    }
+    Ok(placed)
+}
+
+/// The connection that a grant goes to, none for a new one; or why it can't go anywhere.
+pub(crate) fn find_place(
+    tx: &Tx<'_>,
+    shared: &Shared,
+    new: &NewGrantFor,
+) -> Result<Result<Option<ConnectionId>, Placed>, StoreError> {
+    let Some(integration) = shared.integration(&new.integration) else { return Ok(Err(Placed::NoIntegration)) };
     let found = match &new.target {
-        Target::Connection(id) => match for_reconnect(tx, id, &new)? {
+        Target::Connection(id) => match for_reconnect(tx, id, new)? {
             Ok(id) => Some(id),
-            Err(refused) => return Ok(refused),
+            Err(refused) => return Ok(Err(refused)),
         },
-        Target::Key => by_key(tx, &new)?,
+        Target::Key => by_key(tx, new)?,
     };
     if let Some(account) = new.account.as_ref().filter(|_| !integration.shared_accounts)
         && let Some(connection) = taken_by(tx, &new.integration, account, &new.subject)?
     {
-        return Ok(Placed::AccountTaken { connection });
+        return Ok(Err(Placed::AccountTaken { connection }));
     }
-    match found {
-        Some(id) => replace(tx, shared, &id, new, decide, now).map(Placed::Replaced),
-        None => create(tx, shared, new, decide, now).map(Placed::Created),
-    }
+    Ok(Ok(found))
 }
 
 fn for_reconnect(
@@ -287,9 +307,18 @@ fn edit(
     let (account_id, kind, name) = account_columns(account);
     let label = new.label.as_ref().or(stored.label.as_ref());
     let metadata = json(new.metadata.as_ref().unwrap_or(&stored.metadata))?;
-    let data = json(new.provider_data.as_ref().unwrap_or(&stored.provider_data))?;
+    let data = json(&provider_data(stored, new))?;
     let scopes = json(new.requested_scopes.as_ref().unwrap_or(&stored.requested_scopes))?;
     let text = "UPDATE connections SET account_id = ?2, account_kind = ?3, account_name = ?4, label = ?5, metadata = ?6, \
                 provider_data = ?7, requested_scopes = ?8, updated_at = ?9 WHERE id = ?1";
     tx.run_one("connections", text, values![id, account_id, kind, name, label, metadata, data, scopes, now])
+}
+
+/// What is known of the account stays where it is known to be the same one: a new consent may have brought less.
+fn provider_data(stored: &Connection, new: &NewGrantFor) -> Map<String, Value> {
+    let Some(brought) = &new.provider_data else { return stored.provider_data.clone() };
+    let same = |new: &Account| stored.account.as_ref().is_some_and(|stored| stored.id == new.id);
+    let mut data = if new.account.as_ref().is_some_and(same) { stored.provider_data.clone() } else { Map::new() };
+    data.extend(brought.clone());
+    data
 }

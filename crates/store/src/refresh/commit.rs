@@ -146,9 +146,8 @@ fn store_grant(
     ];
     tx.run_one("lives", text, all)?;
     grants::put(tx, id, &SealedGrant::seal(&shared.ring, "grants", id.as_str(), generation, &commit.grant)?)?;
-    if let Some(data) = &commit.provider_data {
-        let text = "UPDATE connections SET provider_data = ?2, updated_at = ?3 WHERE id = ?1";
-        tx.run_one("connections", text, values![id, json(data)?, now])?;
+    if let Some(facts) = &commit.provider_data {
+        crate::owed::learn(tx, id, facts, now)?;
     }
     if let Some(account) = &commit.account {
         learn_account(tx, shared, id, account)?;

@@ -149,7 +149,7 @@ pub struct SuccessCommit {
     pub life: Life,
     /// When the kernel should next look at it; none: never by itself.
     pub next_at: Option<Timestamp>,
-    /// What calling the provider needs besides the token, if it changed; replaces what is stored.
+    /// What calling the provider needs besides the token, where the answer told something new; added to what is stored.
     pub provider_data: Option<Map<String, Value>>,
     /// The account, if the answer told it; kept only where none is stored and nobody else has it.
     pub account: Option<Account>,

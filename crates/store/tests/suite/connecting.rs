@@ -123,7 +123,8 @@ async fn a_pending_grant_survives_a_restart_and_is_promoted_with_its_session() {
     let store = home.with_strava().await;
     let id = session(&store).await;
     let first = attempt();
-    let pending = store.put_pending(&id, &first, grant("new"), "facts".to_owned(), now()).await.unwrap().unwrap();
+    let pending =
+        store.put_pending(&id, &first, (grant("new"), Vec::new()), "facts".to_owned(), now()).await.unwrap().unwrap();
     assert_eq!(pending.grant.access_token.as_ref().unwrap().expose(), "access-token-new");
     store.close().await;
 
@@ -133,13 +134,13 @@ async fn a_pending_grant_survives_a_restart_and_is_promoted_with_its_session() {
     let mut new = new_grant("ann", "new");
     new.grant = (*pending.grant).clone();
     let shown = |record: &std::sync::Arc<evergrant_store::TokenRecord>| record.connection.id.to_string();
-    let placed = store.promote(&pending, new.clone(), fresh, shown, after(1)).await.unwrap();
+    let placed = store.promote(&pending, (new.clone(), fresh), Vec::new(), shown, after(1)).await.unwrap();
     let Placed::Created(record) = placed else { panic!("{placed:?}") };
     assert_eq!(access(&store, &record), "access-token-new");
     let found = store.session(&id).await.unwrap().unwrap();
     assert_eq!((found.state, found.result.as_deref()), (SessionState::Spent, Some(record.connection.id.as_str())));
     assert!(store.pending_grants().await.unwrap().is_empty());
-    let again = store.promote(&pending, new, fresh, shown, after(2)).await.unwrap();
+    let again = store.promote(&pending, (new, fresh), Vec::new(), shown, after(2)).await.unwrap();
     assert!(matches!(again, Placed::NotPending), "it is put in place once: {again:?}");
 }
 
@@ -151,10 +152,11 @@ async fn a_pending_grant_that_may_not_go_anywhere_is_discarded_and_revoked() {
     taken.account = Some(account("athlete"));
     store.create_or_replace(taken, fresh, now()).await.unwrap();
     let id = session(&store).await;
-    let pending = store.put_pending(&id, &attempt(), grant("stray"), String::new(), now()).await.unwrap().unwrap();
+    let pending =
+        store.put_pending(&id, &attempt(), (grant("stray"), Vec::new()), String::new(), now()).await.unwrap().unwrap();
     let mut new = new_grant("ann", "stray");
     new.account = Some(account("athlete"));
-    let placed = store.promote(&pending, new, fresh, |_| String::new(), now()).await.unwrap();
+    let placed = store.promote(&pending, (new, fresh), Vec::new(), |_| String::new(), now()).await.unwrap();
     assert_eq!(store.pending_grant(&id).await.unwrap().unwrap().attempt, pending.attempt);
     assert!(matches!(placed, Placed::AccountTaken { .. }));
     assert_eq!(store.pending_grants().await.unwrap().len(), 1, "it is still there");

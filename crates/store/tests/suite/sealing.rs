@@ -176,7 +176,10 @@ async fn no_secret_lies_in_the_clear_in_any_file() {
     let session_id = session.id.clone();
     store.create_session(session, None, now()).await.unwrap();
     store.park_code(&session_id, [2; 32], mark("Code").into_bytes().into(), after(60)).await.unwrap();
-    store.put_pending(&session_id, &attempt(), grant(&mark("Pending")), mark("Document"), now()).await.unwrap();
+    store
+        .put_pending(&session_id, &attempt(), (grant(&mark("Pending")), Vec::new()), mark("Document"), now())
+        .await
+        .unwrap();
     store.begin_idempotent("key:1", "once", [3; 32], now(), after(60)).await.unwrap();
     store.finish_idempotent("key:1", "once", mark("Answer").into_bytes().into()).await.unwrap();
     store.disconnect(&id, ended(true), None, now()).await.unwrap();

@@ -140,6 +140,7 @@ pub fn facts() -> GrantFacts {
         refresh_expires_at: None,
         scopes: vec!["read".to_owned()],
         oddities: Vec::new(),
+        short: false,
     }
 }
 
@@ -158,6 +159,7 @@ pub fn new_grant(subject: &str, mark: &str) -> NewGrantFor {
         label: None,
         metadata: None,
         provider_data: None,
+        owed: None,
         attempt: None,
         audit: None,
     }

@@ -121,7 +121,6 @@ impl Row {
     fn role(&self, id: &str, facts: &Facts) -> Role {
         let token = Place::of(self.text("token_url"));
         let refresh = self.text_or_flag("refresh_url", "refresh_url");
-        let userinfo = self.text("userinfo_url");
         let names = self.names();
         let (code_param, account_at) = (self.code_param(&names), self.account_at());
         Role {
@@ -130,14 +129,17 @@ impl Row {
             authorize: Place::of(self.text("authorization_url")),
             refresh: if refresh.is_empty() { token.clone() } else { Place::of(refresh) },
             token,
-            userinfo: (!userinfo.is_empty()).then(|| Place::of(userinfo)),
+            userinfo: self.place("userinfo_url"),
             auth: self.auth(),
             format: self.format(),
             pkce: match self.text("pkce") {
-                "S256" => Some(true),
-                "none" => Some(false),
+                "S256" => Some("S256"),
+                "plain" => Some("plain"),
+                "none" => Some("none"),
                 _ => None,
             },
+            long: self.place("long_url"),
+            register: self.place("register_url"),
             separator: match self.text("scope_separator") {
                 "comma" => Some(','),
                 "space" => Some(' '),
@@ -167,6 +169,10 @@ impl Row {
             bad_client: facts.said(id, "invalid_client", said(401, r#"{"error":"invalid_client"}"#, "invalid_client")),
             limit: facts.said(id, "rate_limited", limit()),
         }
+    }
+
+    fn place(&self, field: &str) -> Option<Place> {
+        Some(self.text(field)).filter(|address| !address.is_empty()).map(Place::of)
     }
 
     fn names(&self) -> BTreeMap<String, String> {
@@ -245,6 +251,10 @@ impl Row {
             _ if self.text("auth_mode") == "oauth1" => Renews::Nothing,
             (Some("none"), _) => Renews::Nothing,
             (Some(""), _) => Renews::RefreshToken,
+            (_, Some(exchange)) if !self.text("long_url").is_empty() => Renews::Chain {
+                exchange: exchange.to_owned(),
+                renewal: self.flag("refresh").and_then(|said| said.split(' ').next()).unwrap_or_default().to_owned(),
+            },
             (_, Some(param)) => Renews::AccessToken(param.to_owned()),
             _ if lasts_not || flagged => Renews::Nothing,
             _ => Renews::RefreshToken,

@@ -85,6 +85,17 @@ impl Player {
         if self.role.userinfo.as_ref().is_some_and(&at) {
             return self.userinfo(request);
         }
+        if self.role.register.as_ref().is_some_and(&at) {
+            return self.register_person(request);
+        }
+        if let Renews::Chain { exchange, renewal } = self.role.renews.clone()
+            && request.method == "GET"
+        {
+            let long = self.role.long.as_ref().is_some_and(&at) && asked.get("grant_type") == Some(exchange.as_str());
+            if long || (at(&self.role.refresh) && asked.get("grant_type") == Some(renewal.as_str())) {
+                return self.lengthen(&asked, long);
+            }
+        }
         let form = self.token_form(request);
         let renewing = is_renewal(&self.role, &form);
         let place = if renewing { &self.role.refresh } else { &self.role.token };
@@ -155,7 +166,11 @@ impl Player {
         if form.get(name) != Some(self.code.as_str()) || self.code.is_empty() {
             return self.complain("token: this is not the code");
         }
-        let verifier = form.get("code_verifier").map(challenge_s256);
+        let hash = |verifier: &str| match self.role.pkce {
+            Some("plain") => verifier.to_owned(),
+            _ => challenge_s256(verifier),
+        };
+        let verifier = form.get("code_verifier").map(hash);
         if verifier != self.challenge {
             return self.complain("token: the verifier does not belong to the challenge");
         }
@@ -177,6 +192,33 @@ impl Player {
         }
         let rotates = self.role.rotates;
         self.grant(rotates)
+    }
+
+    /// A short token becomes long with the client's secret, a long one with nothing but itself.
+    fn lengthen(&mut self, asked: &Form, long: bool) -> Answer {
+        if self.mood == Mood::Limiting {
+            return say(&self.role.limit, "");
+        }
+        let sent = asked.get("access_token").unwrap_or_default();
+        if self.mood == Mood::Forgetful {
+            return say(&self.role.dead, sent);
+        }
+        if sent != self.access {
+            return self.complain("renewal: this is not the token that was given last");
+        }
+        let secret = if long { Some(self.secret.as_str()) } else { None };
+        if asked.get("client_secret") != secret || asked.get("client_id").is_some() {
+            return self.complain("renewal: the client shows its secret at the exchange alone, and its id nowhere");
+        }
+        self.grant(false)
+    }
+
+    fn register_person(&mut self, request: &Request) -> Answer {
+        let member = request.fields().get("member-id").map(str::to_owned);
+        if request.method != "POST" || request.bearer() != Some(self.access.as_str()) || member.is_none() {
+            return self.complain("registration: a POST with the token and a member-id is wanted");
+        }
+        Answer::json(200, &json!({}))
     }
 
     fn grant(&mut self, new_refresh_token: bool) -> Answer {

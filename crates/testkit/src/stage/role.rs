@@ -18,7 +18,12 @@ pub struct Role {
     pub(super) userinfo: Option<Place>,
     pub(super) auth: Auth,
     pub(super) format: Format,
-    pub(super) pkce: Option<bool>,
+    /// The method of PKCE that it wants; `none` where it knows none; nothing where nobody wrote it down.
+    pub(super) pkce: Option<&'static str>,
+    /// Where a short access token is exchanged for a long one.
+    pub(super) long: Option<Place>,
+    /// Where a person is registered once a grant is there.
+    pub(super) register: Option<Place>,
     pub(super) separator: Option<char>,
     pub(super) scope_param: String,
     /// Names of parameters that are other than in RFC 6749; an empty one is left out.
@@ -54,6 +59,13 @@ pub enum Renews {
     RefreshToken,
     /// The live access token, in this parameter.
     AccessToken(String),
+    /// The live access token by itself, once a short one has been exchanged for a long one: the two grant types.
+    Chain {
+        /// Of the exchange.
+        exchange: String,
+        /// Of the renewal.
+        renewal: String,
+    },
     /// Nothing.
     Nothing,
 }

@@ -49,10 +49,11 @@ impl Player {
         }
         let challenged = asked.get("code_challenge").is_some();
         match role.pkce {
-            Some(true) if !challenged || asked.get("code_challenge_method") != Some("S256") => {
-                Some("PKCE with S256 is wanted".to_owned())
+            Some("none") if challenged => Some("PKCE is not known here".to_owned()),
+            Some("none") | None => None,
+            method if !challenged || asked.get("code_challenge_method") != method => {
+                Some(format!("PKCE with {} is wanted", method.unwrap_or_default()))
             }
-            Some(false) if challenged => Some("PKCE is not known here".to_owned()),
             _ => None,
         }
     }

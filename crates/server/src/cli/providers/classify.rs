@@ -140,5 +140,6 @@ fn facts(expiry: Expiry, has_refresh_token: bool, issued_at: Timestamp) -> Grant
         refresh_expires_at: None,
         scopes: Vec::new(),
         oddities: Vec::new(),
+        short: false,
     }
 }

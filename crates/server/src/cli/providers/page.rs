@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use evergrant_core::outcome::Class;
 use evergrant_core::policy::Seconds;
 use evergrant_core::provider::{
-    ClientAuth, CredentialKind, Pkce, Provider, RefreshLifetimeKind, Renewal, ReplayKind, Rule, RuleValue,
+    CallMethod, ClientAuth, CredentialKind, Pkce, Provider, RefreshLifetimeKind, Renewal, ReplayKind, Rule, RuleValue,
 };
 
 use super::super::span::in_words;
@@ -96,10 +96,10 @@ fn asked(entry: &Provider, page: &mut String) {
     if !params.is_empty() {
         let _ = writeln!(page, "- With {}.", params.join(" "));
     }
-    page.push_str(if entry.pkce == Pkce::S256 {
-        "- PKCE: S256.\n"
-    } else {
-        "- PKCE: none, it is refused or not known there.\n"
+    page.push_str(match entry.pkce {
+        Pkce::S256 => "- PKCE: S256.\n",
+        Pkce::Plain => "- PKCE: plain, because nothing better is taken there.\n",
+        Pkce::Refused => "- PKCE: none, it is refused or not known there.\n",
     });
     if !entry.offline_hint.is_empty() {
         let _ = writeln!(page, "- A refresh token comes by {}.", entry.offline_hint);
@@ -107,13 +107,32 @@ fn asked(entry: &Provider, page: &mut String) {
     let keeps: Vec<&String> = [&entry.keep_from_callback, &entry.keep_from_answer, &entry.keep_from_userinfo]
         .into_iter()
         .flat_map(|kept| kept.keys())
+        .chain(entry.after_grant.iter().flat_map(|call| call.keep.keys()))
         .collect();
     if !keeps.is_empty() {
         let names: Vec<String> = keeps.iter().map(|name| format!("`{name}`")).collect();
         let _ = writeln!(page, "- Kept for calling its API, in `provider_data`: {}.", names.join(", "));
     }
+    for call in entry.after_grant.iter().filter(|call| call.method == CallMethod::Post) {
+        let _ = writeln!(page, "- Once the grant is there, the service tells <{}> of it by itself.", call.url);
+    }
     if entry.account_id_pointer.is_empty() {
         page.push_str("- Whose account it is, the provider does not tell: a subject has one connection.\n");
+    }
+}
+
+/// When a refresh is refused because it comes too early.
+fn too_early(entry: &Provider, page: &mut String) {
+    if let Some(left) = entry.earliest_refresh {
+        let left = in_words(left.duration());
+        let _ = writeln!(
+            page,
+            "- It is not refreshed before the last {left} of the access token's life, because that is refused."
+        );
+    }
+    if let Some(age) = entry.min_refresh_age {
+        let age = in_words(age.duration());
+        let _ = writeln!(page, "- It is not refreshed before it is {age} old, because that is refused.");
     }
 }
 
@@ -131,9 +150,14 @@ fn lifetimes(entry: &Provider, page: &mut String) {
         return;
     }
     if entry.renewal == Renewal::AccessToken {
+        if entry.second_exchange.is_some() {
+            page.push_str("- The code brings a short token, which is exchanged for a long one at once.\n");
+        }
         page.push_str("- No refresh token: the live access token is exchanged for a longer one, a week ahead.\n");
+        too_early(entry, page);
         return;
     }
+    too_early(entry, page);
     let kind = match entry.refresh_lifetime_kind {
         RefreshLifetimeKind::Sliding => "without use",
         RefreshLifetimeKind::Fixed => "from the consent, whatever happens",

@@ -91,6 +91,29 @@ pub async fn callback(
     }
 }
 
+/// Back from the provider, by a form post
+///
+/// For providers that answer with `response_mode=form_post`. A post from another site brings no cookie, so nothing is decided
+/// here: 303 to the same address by GET, with what the flow reads.
+#[utoipa::path(post, path = "/oauth/callback/{integration}", tag = tag::CONNECT, params(("integration" = String, Path, description = "The integration")),
+    request_body(content = String, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 303, description = "On to the same callback by GET"), (status = 400, description = "There is no such integration", body = String, content_type = "text/html")))]
+pub async fn callback_posted(
+    State(shell): State<Shell>,
+    InPath(integration): InPath<String>,
+    headers: HeaderMap,
+    request: Request,
+) -> Response {
+    let form = match whole(request).await {
+        Ok(form) => form,
+        Err(problem) => return problem.into_response(),
+    };
+    match shell.service().callback_posted(&integration, &form) {
+        Ok(location) => redirect(location.expose()),
+        Err(trouble) => connect_pages::trouble(&trouble, &request_id(&headers)),
+    }
+}
+
 fn end(ended: &Ended, headers: &HeaderMap) -> Response {
     match ended.return_to() {
         Some(location) => redirect(location.expose()),

@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use evergrant_core::account;
 use evergrant_core::authorize::{
-    Callback, CallbackAnswer, ErrorKind, check_issuer, parse_callback, parse_signed_callback,
+    Callback, CallbackAnswer, ErrorKind, check_issuer, parse_callback, parse_signed_callback, query_of_post,
 };
 use evergrant_core::connection::Account;
 use evergrant_core::id::IntegrationName;
@@ -90,6 +90,18 @@ impl Service {
             }
             TakenState::Now(taken) => self.arrived(taken, callback, state, integration).await,
         }
+    }
+
+    /// Where a browser goes on that came back with a form post: to the same callback by GET. The post comes from another
+    /// site, so it brings no cookie (`SameSite=Lax`); nothing is believed and nothing is taken before that GET, which does.
+    ///
+    /// # Errors
+    /// [`Stopped`] where there is no such integration.
+    pub fn callback_posted(&self, integration: &str, form: &[u8]) -> Result<OneTime, Stopped> {
+        let name: IntegrationName = integration.parse().map_err(|_| Failure::StateGone)?;
+        let integration = self.store.integration(&name).ok_or(Failure::StateGone)?;
+        let query = query_of_post(&integration.provider, form);
+        Ok(OneTime::new(format!("{}?{}", self.callback_url(&name), query.expose())))
     }
 
     /// Takes the state; a second arrival waits until the first has come to something.

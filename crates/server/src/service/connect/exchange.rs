@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evergrant_core::connection::Account;
-use evergrant_core::grant::GrantFacts;
+use evergrant_core::grant::{Grant, GrantFacts};
 use evergrant_core::id::{AttemptId, ConnectSessionId};
 use evergrant_core::integration::Integration;
 use evergrant_core::lifecycle::unsent_retry;
+use evergrant_core::lifetime::TokenSet;
 use evergrant_core::outcome::{Class, Failure as Failed, Outcome};
 use evergrant_core::policy::Policy;
 use evergrant_core::provider::{CredentialKind, Pkce};
@@ -48,12 +49,18 @@ pub(super) struct Exchange {
 }
 
 /// What is kept with a pending grant; sealed with its tokens.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Brought {
     pub facts: GrantFacts,
     pub account: Option<Account>,
     pub scopes: Vec<String>,
     pub provider_data: Map<String, Value>,
+    /// Which of several pairs of the answer this is.
+    #[serde(default)]
+    pub kind: Option<String>,
+    /// The further pairs, in the order in which they are kept with the grant.
+    #[serde(default)]
+    pub also: Vec<Brought>,
 }
 
 /// An answer that is in the journal, or could not be written there.
@@ -138,7 +145,7 @@ impl Service {
         let redirect_uri = self.callback_url(&integration.name);
         let (code, verifier) = (&exchange.code, &exchange.verifier);
         let client = Client { id: &integration.client_id, secret, redirect_uri: &redirect_uri };
-        let announced = (integration.provider.pkce == Pkce::S256).then_some(verifier);
+        let announced = (integration.provider.pkce != Pkce::Refused).then_some(verifier);
         let request = match integration.provider.kind {
             CredentialKind::Oauth1 => self.signed_exchange(integration, secret, (code, verifier)),
             _ => Some(exchange_code(&integration.provider, &client, code, announced)),
@@ -232,20 +239,27 @@ impl Service {
         &self,
         exchange: &Exchange,
         attempt: &AttemptId,
-        tokens: evergrant_core::lifetime::TokenSet,
+        tokens: TokenSet,
         sent_at: Timestamp,
     ) -> Result<PendingGrant, Refusal> {
-        let account = tokens.account.clone().map(Account::from).or_else(|| exchange.context.account.clone());
-        let mut provider_data = exchange.context.callback.clone();
-        provider_data.extend(tokens.provider_data.clone());
-        let scopes = exchange.context.scopes.clone();
-        let (grant, facts) = grant_of(tokens, &scopes, sent_at, &self.store);
-        let document = serde_json::to_string(&Brought { facts, account, scopes, provider_data });
+        let known = &exchange.context.callback;
+        let (grant, mut brought) = self.brought(tokens, &exchange.context.scopes, known, sent_at);
+        brought.0.account = brought.0.account.or_else(|| exchange.context.account.clone());
+        let mut also = Vec::new();
+        for further in std::mem::take(&mut brought.1) {
+            // The scopes of a further pair are asked for in a way of their own: what was given is what was asked for.
+            let asked = further.scopes.clone().unwrap_or_default();
+            let (grant, (further, _)) = self.brought(further, &asked, known, sent_at);
+            also.push(grant);
+            brought.0.also.push(further);
+        }
+        let grants = (grant, also);
+        let document = serde_json::to_string(&brought.0);
         let document = document.map_err(|error| Refusal::internal(&error))?;
         let mut pause = Duration::from_millis(50);
         loop {
             let kept =
-                self.store.put_pending(&exchange.session, attempt, grant.clone(), document.clone(), self.now()).await;
+                self.store.put_pending(&exchange.session, attempt, grants.clone(), document.clone(), self.now()).await;
             match kept {
                 Ok(Some(pending)) => return Ok(pending),
                 Ok(None) => return Err(Refusal::not_found("connect session")),
@@ -257,6 +271,23 @@ impl Service {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// The tokens of one pair, what is kept with them, and the pairs that came with it.
+    fn brought(
+        &self,
+        mut tokens: TokenSet,
+        scopes: &[String],
+        known: &Map<String, Value>,
+        sent_at: Timestamp,
+    ) -> (Grant, (Brought, Vec<TokenSet>)) {
+        let (kind, further) = (tokens.kind.take(), std::mem::take(&mut tokens.also));
+        let account = tokens.account.clone().map(|hint| Account { kind: kind.clone(), ..hint.into() });
+        let mut provider_data = known.clone();
+        provider_data.extend(tokens.provider_data.clone());
+        let (grant, facts) = grant_of(tokens, scopes, sent_at, &self.store);
+        let scopes = scopes.to_vec();
+        (grant, (Brought { facts, account, scopes, provider_data, kind, also: Vec::new() }, further))
     }
 
     /// The code brought nothing: writes down why.

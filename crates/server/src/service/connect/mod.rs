@@ -1,10 +1,12 @@
 //! Connecting an account: from the wish, over the provider, to a grant that is proven and belongs to the right person.
 //!
 //! Wish → session and link (`session`) → page → authorization request (`begin`) → callback (`callback`) → the
-//! application's word (`complete`) → code exchange, journal, pending grant (`exchange`) → account, promotion (`settle`).
+//! application's word (`complete`) → code exchange, journal, pending grant (`exchange`) → account,
+//! further calls (`after`), promotion (`settle`).
 //! The old grant of a reconnect stays until the new one is proven and belongs to the same account. Nothing here is
 //! cancelled by a browser or a caller that goes away: an answer that is thrown away is a lost grant.
 
+mod after;
 mod begin;
 mod callback;
 mod complete;

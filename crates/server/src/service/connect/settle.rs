@@ -5,15 +5,19 @@ use std::time::Duration;
 
 use evergrant_core::account;
 use evergrant_core::connection::Account;
+use evergrant_core::grant::Grant;
 use evergrant_core::id::SubjectId;
 use evergrant_core::integration::Integration;
 use evergrant_core::notice::NoticeKind;
-use evergrant_core::provider::{CredentialKind, Renewal};
+use evergrant_core::provider::{CredentialKind, Renewal, USERINFO};
+use evergrant_core::schedule;
 use evergrant_core::time::Timestamp;
 use evergrant_core::token_request;
-use evergrant_store::connect::{PendingGrant, SessionState};
-use evergrant_store::{NewAudit, NewEvent, NewNotice, Placed, Report, Target, TokenRecord};
+use evergrant_store::connect::{Further, PendingGrant, SessionState};
+use evergrant_store::{Durable, NewAudit, NewEvent, NewNotice, Placed, Report, Target, TokenRecord};
+use serde_json::{Map, Value};
 
+use super::after::After;
 use super::exchange::Brought;
 use super::failure::Failure;
 use super::plan::Plan;
@@ -41,11 +45,13 @@ impl Service {
     ) -> Result<(Arc<TokenRecord>, bool), Refusal> {
         let brought: Brought =
             serde_json::from_str(&pending.document).map_err(|_| Refusal::internal(&"an unreadable pending grant"))?;
-        let integration = &integration.at(&brought.provider_data).map_err(|unfilled| Refusal::internal(&unfilled))?;
-        let account = match brought.account.clone() {
-            Some(account) => Some(account),
+        let template = integration;
+        let integration = &template.at(&brought.provider_data).map_err(|unfilled| Refusal::internal(&unfilled))?;
+        let (account, userinfo) = match brought.account.clone() {
+            Some(account) => (Some(account), None),
             None => match self.account_of(pending, integration).await {
-                Ok(account) => account,
+                Ok(Some((account, facts))) => (Some(account), Some(facts)),
+                Ok(None) => (None, None),
                 Err(NoAccount::NotNow(refusal)) => return Err(refusal),
                 Err(NoAccount::Never(refusal)) => {
                     self.discard(pending, Failure::AccountUnknown, integration).await;
@@ -53,14 +59,25 @@ impl Service {
                 }
             },
         };
+        let account = account.map(|account| Account { kind: brought.kind.clone(), ..account });
         let subject = self.subject_for(plan, account.as_ref(), integration).await?;
-        let target = plan.connection.clone().map_or(Target::Key, Target::Connection);
-        let arrival = arrival(pending, brought, account, subject, target);
-        let placed_at = self.promote(pending, arrival, integration).await?;
+        let mut wanted = template.provider.after_grant_keys();
+        wanted.retain(|key| userinfo.is_none() || key != USERINFO);
+        let mut after = match &pending.grant.access_token {
+            Some(token) => self.after_grant((template, integration), token, account.as_ref(), &wanted).await,
+            None => After::default(),
+        };
+        after.facts.extend(userinfo.unwrap_or_default());
+        let further = arrivals_also(pending, &brought, account.as_ref(), &subject);
+        let first = arrival(pending, (*pending.grant).clone(), brought, account, subject);
+        let first = Arrival { owed: Some(after.owed_at(self.now())), ..with_facts(first, &after, integration) };
+        let arrivals = self.aimed(plan, first, further).await?;
+        let placed_at = self.promote(pending, arrivals, integration).await?;
         match placed_at {
             Placed::NotPending => self.settled_by_another(pending).await,
             Placed::Created(ref record) | Placed::Replaced(ref record) => {
                 self.refresher.nudge();
+                self.lengthen(record, integration);
                 self.tell_if_nothing_renews(record, integration).await;
                 placed(placed_at, integration)
             }
@@ -69,6 +86,15 @@ impl Service {
                 self.discard(pending, Failure::from(&refusal), integration).await;
                 Err(refusal)
             }
+        }
+    }
+
+    /// A short token is made long at once, also where the background starts nothing: it lives for an hour.
+    fn lengthen(&self, record: &TokenRecord, integration: &Integration) {
+        let facts = record.connection.life.grant.as_ref();
+        if facts.is_some_and(|facts| schedule::is_short(facts, &integration.provider)) {
+            let (refresher, id) = (self.refresher.clone(), record.connection.id.clone());
+            self.tasks.spawn(async move { refresher.refresh_if_due(&id, None, false).await });
         }
     }
 
@@ -100,19 +126,40 @@ impl Service {
         }
     }
 
+    /// A reconnect is meant for the pair of the connection's own kind, which then comes first.
+    async fn aimed(&self, plan: &Plan, first: Arrival, further: Vec<Arrival>) -> Result<Vec<Arrival>, Refusal> {
+        let mut all: Vec<Arrival> = [first].into_iter().chain(further).collect();
+        let Some(id) = &plan.connection else { return Ok(all) };
+        let record = self.store.token_record(id, false).await?;
+        let kind = |account: Option<&Account>| account.and_then(|account| account.kind.clone());
+        let wanted = record.and_then(|record| kind(record.connection.account.as_ref()));
+        let at = all.iter().position(|one| kind(one.account.as_ref()) == wanted).unwrap_or(0);
+        all.swap(0, at);
+        if let Some(first) = all.first_mut() {
+            first.target = Target::Connection(id.clone());
+        }
+        Ok(all)
+    }
+
     async fn promote(
         &self,
         pending: &PendingGrant,
-        arrival: Arrival,
+        arrivals: Vec<Arrival>,
         integration: &Arc<Integration>,
     ) -> Result<Placed, Refusal> {
         let now = self.now();
-        let (new, decide) = self.placing(integration, arrival, now);
+        let mut placing = arrivals.into_iter().map(|arrival| {
+            let at = integration.of_kind(arrival.account.as_ref().and_then(|account| account.kind.as_deref()));
+            let (new, decide) = self.placing(&at, arrival, now);
+            (new, Box::new(decide) as _)
+        });
+        let first: Further = placing.next().ok_or_else(|| Refusal::internal(&"a grant without a pair"))?;
         let result = |record: &Arc<TokenRecord>| {
             let created = record.connection.life.generation() == 1;
             Progress::Connected { connection: record.connection.id.clone(), created }.text()
         };
-        Ok(self.store.promote(pending, new, decide, result, now).await?)
+        let further = placing.collect();
+        Ok(self.store.promote(pending, first, further, result, now).await?)
     }
 
     /// Somebody else has promoted or discarded it in the meantime: what came of that.
@@ -148,12 +195,12 @@ impl Service {
         made.parse().map_err(|_| Refusal::internal(&"a subject that is none"))
     }
 
-    /// Asks the provider whose grant it is, with the token that is durable by now.
+    /// Asks the provider whose grant it is, with the token that is durable by now; what else the answer tells is kept.
     async fn account_of(
         &self,
         pending: &PendingGrant,
         integration: &Integration,
-    ) -> Result<Option<Account>, NoAccount> {
+    ) -> Result<Option<(Account, Map<String, Value>)>, NoAccount> {
         let provider = &integration.provider;
         if provider.account_id_pointer.is_empty() {
             return Ok(None);
@@ -173,7 +220,8 @@ impl Service {
                 408 | 429 | 500..=599 => return Err(NoAccount::NotNow(not_now(integration))),
                 200..=299 => {
                     let hint = account::from_userinfo(provider, &answer.body).ok_or_else(never)?;
-                    return Ok(Some(hint.into()));
+                    let facts = provider.facts_from_userinfo(&answer.body, token.expose());
+                    return Ok(Some((hint.into(), facts)));
                 }
                 _ => {}
             }
@@ -235,25 +283,51 @@ impl Service {
 /// A pending grant as it looks for its connection.
 fn arrival(
     pending: &PendingGrant,
+    grant: Grant,
     brought: Brought,
     account: Option<Account>,
     subject: SubjectId,
-    target: Target,
 ) -> Arrival {
     let audit = NewAudit::new("subject", "connection.connected", "").with("session", pending.session.as_str());
     Arrival {
         origin: Origin::Connect,
         subject,
         account,
-        target,
-        grant: (*pending.grant).clone(),
+        target: Target::Key,
+        grant,
         facts: brought.facts,
         requested_scopes: Some(brought.scopes),
         metadata: None,
         provider_data: Some(brought.provider_data).filter(|data| !data.is_empty()),
+        owed: None,
+        short: Vec::new(),
         attempt: Some(pending.attempt.clone()),
         audit: Some(audit),
     }
+}
+
+/// The further pairs of a pending grant: where one does not tell its account, it is the first one's.
+fn arrivals_also(
+    pending: &PendingGrant,
+    brought: &Brought,
+    account: Option<&Account>,
+    subject: &SubjectId,
+) -> Vec<Arrival> {
+    let pairs = pending.also.iter().zip(brought.also.clone());
+    let one = |(grant, further): (&Durable<Grant>, Brought)| {
+        let of_first = || account.map(|account| Account { kind: further.kind.clone(), ..account.clone() });
+        let account = further.account.clone().or_else(of_first);
+        arrival(pending, Grant::clone(grant), further, account, subject.clone())
+    };
+    pairs.map(one).collect()
+}
+
+/// The same with what was found out after the grant, and what was not.
+fn with_facts(arrival: Arrival, after: &After, integration: &Integration) -> Arrival {
+    let mut data = arrival.provider_data.unwrap_or_default();
+    data.extend(after.facts.clone());
+    let short = after.shortfalls(&integration.provider.missing_facts(&data));
+    Arrival { provider_data: Some(data).filter(|data| !data.is_empty()), short, ..arrival }
 }
 
 /// Why the account is not known.

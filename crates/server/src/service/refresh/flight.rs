@@ -97,6 +97,8 @@ impl<'a> Flight<'a> {
             Ok(at) => (at, None),
             Err(unfilled) => (integration, Some(unfilled)),
         };
+        let kind = record.connection.account.as_ref().and_then(|account| account.kind.as_deref());
+        let integration = integration.of_kind(kind);
         let policy = integration.policy(&inner.base);
         let gate = inner.gates.of(&integration.name, &policy);
         Ok(Some(Flight { refresher, inner, id, trigger, integration, unfilled, policy, gate }))
@@ -181,7 +183,7 @@ impl<'a> Flight<'a> {
         if self.ended(&leased) {
             return self.mark_ended(leased).await;
         }
-        match self.connected().await {
+        match self.connected(&leased).await {
             Ok(way) => self.sent(leased, way).await,
             Err(Unconnected::Barred(why)) => {
                 self.inner.store.release(leased, Some(why.until().unwrap_or(now.plus(self.policy.retry_max)))).await?;
@@ -213,7 +215,8 @@ impl<'a> Flight<'a> {
                 if due.is_some_and(|due| due <= now) { None } else { done() }
             }
             Trigger::Force => {
-                let barred = life.not_before.filter(|at| *at > now);
+                let earliest = life.grant.as_ref().and_then(|facts| schedule::earliest_refresh(facts, provider));
+                let barred = [life.not_before, earliest].into_iter().flatten().max().filter(|at| *at > now);
                 barred.map(|until| Landing::NotSent(NotSent::NotBefore { until }))
             }
             Trigger::Judge(_) => done(),

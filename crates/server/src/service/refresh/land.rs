@@ -103,6 +103,7 @@ impl Flight<'_> {
             refresh_expires_at: tokens.refresh_expires_at,
             scopes: Vec::new(),
             oddities: Vec::new(),
+            short: false,
         };
         let commit = self.bare(*tokens, facts, of);
         self.stored(&RefreshedFrom::journalled(self.id.clone(), generation), &commit).await;
@@ -164,8 +165,8 @@ impl Flight<'_> {
             // The answer broke off after the access token: a new refresh token may have stood behind it.
             transition.life.uncertain = Some(Uncertain { since: of.sent_at, sendings: 1 });
         }
-        let mut provider_data = leased.connection.provider_data.clone();
-        provider_data.extend(tokens.provider_data);
+        let known = &leased.connection.provider_data;
+        let news = tokens.provider_data.iter().any(|(name, value)| known.get(name) != Some(value));
         let commit = SuccessCommit {
             attempt: of.attempt.clone(),
             class: Class::Success,
@@ -173,7 +174,7 @@ impl Flight<'_> {
             next_at: self.due(&transition),
             notices: self.notices(leased, &transition, now),
             events: self.events(&transition, Class::Success),
-            provider_data: (provider_data != leased.connection.provider_data).then_some(provider_data),
+            provider_data: news.then_some(tokens.provider_data),
             account: None,
             life: transition.life,
         };
@@ -218,6 +219,7 @@ impl Flight<'_> {
             refresh_expires_at: tokens.refresh_expires_at.or(sliding).or(kept_end),
             scopes: tokens.scopes.clone().or_else(|| before.map(|facts| facts.scopes.clone())).unwrap_or_default(),
             oddities: tokens.oddities.clone(),
+            short: false,
         }
     }
 

@@ -44,6 +44,11 @@ pub enum ForceRefusal {
         /// How long to wait.
         retry_after: Duration,
     },
+    /// The provider refuses a refresh so early in the access token's life.
+    TooEarly {
+        /// How long to wait.
+        retry_after: Duration,
+    },
     /// It is still under way.
     Pending {
         /// When to ask again.
@@ -139,6 +144,9 @@ impl Refresher {
         if self.barred(now).contains(name) {
             return Err(ForceRefusal::IntegrationMisconfigured);
         }
+        if let Some(until) = schedule::earliest_refresh(facts, &integration.provider).filter(|until| *until > now) {
+            return Err(ForceRefusal::TooEarly { retry_after: until.since(now) });
+        }
         if let Some(until) = life.not_before.filter(|until| *until > now) {
             return Err(ForceRefusal::TooSoon { retry_after: until.since(now) });
         }
@@ -200,8 +208,10 @@ impl Refresher {
             return Ok(ReportResult { current, refreshing: false });
         }
         let integration = self.0.store.integration(&record.connection.integration).ok_or(TokenRefusal::NotFound)?;
-        let renewable =
-            life.grant.as_ref().is_some_and(|facts| schedule::is_renewable(facts, &integration.provider, now));
+        let renewable = life.grant.as_ref().is_some_and(|facts| {
+            let early = schedule::earliest_refresh(facts, &integration.provider).is_some_and(|until| until > now);
+            schedule::is_renewable(facts, &integration.provider, now) && !early
+        });
         let interval = integration.policy(&self.0.base).force_interval;
         let refreshing = renewable && self.0.store.force(id, now, interval).await? == Noted::Yes;
         if refreshing {

@@ -11,6 +11,7 @@ use evergrant_core::id::AttemptId;
 use evergrant_core::lifecycle;
 use evergrant_core::outcome::{Class, Failure, Outcome};
 use evergrant_core::provider::Renewal;
+use evergrant_core::schedule;
 use evergrant_core::secret::ClientSecret;
 use evergrant_core::time::Timestamp;
 use evergrant_core::token_answer::Purpose;
@@ -69,11 +70,11 @@ impl Flight<'_> {
     }
 
     /// Step 2: a connection, tried again a few times while nothing has been sent.
-    pub(super) async fn connected(&self) -> Result<Way, Unconnected> {
+    pub(super) async fn connected(&self, leased: &Leased) -> Result<Way, Unconnected> {
         if let Some(unfilled) = &self.unfilled {
             return Err(Unconnected::Failed(format!("nothing was sent: {unfilled}")));
         }
-        let url = url::Url::parse(self.integration.provider.refresh_endpoint())
+        let url = url::Url::parse(self.endpoint(leased))
             .map_err(|_| Unconnected::Failed("the token endpoint's address is not a URL".to_owned()))?;
         self.gate.first_try();
         let mut tries = 0;
@@ -174,12 +175,12 @@ impl Flight<'_> {
         for secret in secrets {
             let way = match way.take() {
                 Some(way) => way,
-                None => match self.connected().await {
+                None => match self.connected(leased).await {
                     Ok(way) => way,
                     Err(_) => break,
                 },
             };
-            let Some(request) = self.request(grant, secret.as_ref()) else { break };
+            let Some(request) = self.request(leased, grant, secret.as_ref()) else { break };
             let attempt = self.inner.attempt_id();
             let sent_at = self.inner.clock.now();
             match self.inner.store.mark_sending(leased, &attempt, sent_at).await? {
@@ -207,10 +208,27 @@ impl Flight<'_> {
         }
     }
 
-    fn request(&self, grant: &Grant, secret: Option<&ClientSecret>) -> Option<HttpRequest> {
+    /// Whether a short token is to be made long.
+    fn is_short(&self, leased: &Leased) -> bool {
+        let facts = leased.connection.life.grant.as_ref();
+        facts.is_some_and(|facts| schedule::is_short(facts, &self.integration.provider))
+    }
+
+    fn endpoint(&self, leased: &Leased) -> &str {
+        let provider = &self.integration.provider;
+        match &provider.second_exchange {
+            Some(second) if self.is_short(leased) => &second.url,
+            _ => provider.refresh_endpoint(),
+        }
+    }
+
+    fn request(&self, leased: &Leased, grant: &Grant, secret: Option<&ClientSecret>) -> Option<HttpRequest> {
         let provider = &self.integration.provider;
         let redirect_uri = crate::service::callback_url(&self.inner.public_url, &self.integration.name);
         let client = Client { id: &self.integration.client_id, secret, redirect_uri: &redirect_uri };
+        if self.is_short(leased) {
+            return token_request::second_exchange(provider, &client, grant.access_token.as_ref()?);
+        }
         match provider.renewal {
             Renewal::RefreshToken => {
                 grant.refresh_token.as_ref().map(|token| token_request::refresh(provider, &client, token))

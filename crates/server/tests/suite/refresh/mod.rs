@@ -3,6 +3,7 @@
 mod brake;
 mod failures;
 mod integration;
+mod lengthened;
 mod min_ttl;
 mod races;
 mod single_flight;
