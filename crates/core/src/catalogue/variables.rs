@@ -76,7 +76,7 @@ fn decides_domain(entry: &Provider, name: &str) -> Option<&'static str> {
 }
 
 /// Where secrets go, and where people are sent.
-fn endpoints(entry: &Provider) -> [(&'static str, &str); 9] {
+fn endpoints(entry: &Provider) -> [(&'static str, &str); 10] {
     [
         ("authorize_url", &entry.authorize_url),
         ("token_url", &entry.token_url),
@@ -84,6 +84,7 @@ fn endpoints(entry: &Provider) -> [(&'static str, &str); 9] {
         ("revoke_url", &entry.revoke_url),
         ("introspect_url", &entry.introspect_url),
         ("par_url", &entry.par_url),
+        ("device_authorization_url", &entry.device_authorization_url),
         ("registration_url", &entry.registration_url),
         ("userinfo_url", &entry.userinfo_url),
         ("issuer", &entry.issuer),

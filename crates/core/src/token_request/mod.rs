@@ -5,11 +5,13 @@
 //! entry replace standard ones of the same name, because that is how the oddest providers are spoken to.
 
 mod client_auth;
+mod device;
 mod http_request;
 mod push;
 mod register;
 
 pub use client_auth::Client;
+pub use device::{device_authorization, exchange_device_code};
 pub use http_request::{HttpRequest, Method};
 pub use push::push;
 pub(crate) use register::method_name;

@@ -3,6 +3,7 @@
 mod authorize;
 mod catalogue;
 mod circuit;
+mod device;
 mod discovery;
 mod facts;
 mod lifecycle;

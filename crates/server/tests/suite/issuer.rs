@@ -16,7 +16,9 @@ use crate::world::{World, agree, text, to_provider};
 const NOBODY: &str = "http://127.0.0.1:9";
 
 async fn certified(options: OidcOptions) -> OidcProvider {
-    OidcProvider::start(&OidcProvider::folder(), &OidcOptions { access_ttl: 3, ..options }).await.expect("a peer starts")
+    OidcProvider::start(&OidcProvider::folder(), &OidcOptions { access_ttl: 3, ..options })
+        .await
+        .expect("a peer starts")
 }
 
 /// Dora connects, and her grant is refreshed three times.
