@@ -8,6 +8,7 @@ pub mod authorize;
 pub mod catalogue;
 pub mod circuit;
 pub mod connection;
+pub mod device;
 pub mod discovery;
 pub mod grant;
 pub mod id;

@@ -86,6 +86,8 @@ kinds! {
     ClientSecret = Client, "client secret";
     /// An authorization code (RFC 6749 §1.3.1).
     AuthorizationCode = Code, "authorization code";
+    /// A device code (RFC 8628 §3.2).
+    DeviceCode = Device, "device code";
     /// A PKCE code verifier (RFC 7636 §4.1).
     CodeVerifier = Verifier, "code verifier";
     /// A one-time value that we made and of which only a hash is kept: state, handle, link token, cookie.

@@ -297,6 +297,10 @@ pub async fn run(app: App, listener: TcpListener, shutdown: impl Future<Output =
         service.store.close().await;
         return Err(StartError::Other { why: error.to_string() });
     }
+    if let Err(refusal) = service.resume_devices().await {
+        service.store.close().await;
+        return Err(StartError::Other { why: refusal.to_string() });
+    }
     let stop_serving = CancellationToken::new();
     let background = TaskTracker::new();
     background.spawn(declared::ask(service.clone(), app.undeclared));

@@ -88,6 +88,7 @@ fn endpoints(entry: &Provider) -> Vec<(&'static str, &str)> {
         ("revoke_url", &entry.revoke_url),
         ("introspect_url", &entry.introspect_url),
         ("par_url", &entry.par_url),
+        ("device_authorization_url", &entry.device_authorization_url),
         ("registration_url", &entry.registration_url),
         ("userinfo_url", &entry.userinfo_url),
         ("issuer", &entry.issuer),

@@ -19,6 +19,8 @@ pub(super) struct Metadata {
     /// RFC 9126 §5.
     pushed_authorization_request_endpoint: Option<String>,
     require_pushed_authorization_requests: Option<bool>,
+    /// RFC 8628 §4.
+    device_authorization_endpoint: Option<String>,
     /// RFC 7591.
     registration_endpoint: Option<String>,
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
@@ -63,6 +65,7 @@ impl Metadata {
             userinfo_url: text(&self.userinfo_endpoint),
             par_url: text(&self.pushed_authorization_request_endpoint),
             par_required: self.require_pushed_authorization_requests.unwrap_or_default(),
+            device_authorization_url: text(&self.device_authorization_endpoint),
             registration_url: text(&self.registration_endpoint),
             client_auth: client_auth(self.token_endpoint_auth_methods_supported.as_deref())?,
             pkce,

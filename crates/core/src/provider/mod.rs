@@ -104,6 +104,8 @@ pub struct Provider {
     /// Whether the provider accepts nothing but pushed requests. Where it does, a push that fails stops the sign-in; else
     /// passing trouble with the push falls back to a request in the address.
     pub par_required: bool,
+    /// Where a program without a browser asks for a code that a person types in elsewhere (RFC 8628).
+    pub device_authorization_url: String,
     /// Where clients register themselves (RFC 7591): an integration without a client id is registered there when it is made.
     pub registration_url: String,
     /// Why the endpoints that get secrets lie on another domain than the authorization endpoint, where they do.

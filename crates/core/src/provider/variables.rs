@@ -181,6 +181,7 @@ impl Provider {
             &mut self.revoke_url,
             &mut self.introspect_url,
             &mut self.par_url,
+            &mut self.device_authorization_url,
             &mut self.registration_url,
             &mut self.userinfo_url,
         ];

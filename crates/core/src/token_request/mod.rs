@@ -6,6 +6,7 @@
 
 mod after_grant;
 mod client_auth;
+mod device;
 mod http_request;
 mod oauth1;
 mod push;
@@ -14,6 +15,7 @@ mod revoke;
 
 pub use after_grant::after_grant;
 pub use client_auth::Client;
+pub use device::{device_authorization, exchange_device_code};
 pub use http_request::{HttpRequest, Method};
 pub use oauth1::{Once, signed_exchange, signed_userinfo, temporary_credentials};
 pub use push::push;

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::device::DEVICE_GRANT;
 use super::http_request::HttpRequest;
 use crate::provider::{ClientAuth, Provider, Renewal};
 
@@ -25,7 +26,9 @@ pub fn register(provider: &Provider, client: &NewClient<'_>) -> Option<HttpReque
         return None;
     }
     let renews = provider.renewal == Renewal::RefreshToken;
-    let grants: Vec<&str> = ["authorization_code"].into_iter().chain(renews.then_some("refresh_token")).collect();
+    let device = !provider.device_authorization_url.is_empty();
+    let further = [renews.then_some("refresh_token"), device.then_some(DEVICE_GRANT)];
+    let grants: Vec<&str> = ["authorization_code"].into_iter().chain(further.into_iter().flatten()).collect();
     let mut wanted = json!({
         "client_name": client.name,
         "redirect_uris": [client.redirect_uri],

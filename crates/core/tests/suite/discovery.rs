@@ -85,10 +85,12 @@ fn what_is_said_stands_in_the_entry() {
         "pushed_authorization_request_endpoint": "https://auth.example.com/par",
         "require_pushed_authorization_requests": true,
         "registration_endpoint": "https://auth.example.com/register",
+        "device_authorization_endpoint": "https://auth.example.com/device",
     }))
     .unwrap();
-    let addresses = [&further.introspect_url, &further.par_url, &further.registration_url];
-    assert_eq!(addresses.map(|url| url.rsplit('/').next().unwrap()), ["introspect", "par", "register"]);
+    let addresses =
+        [&further.introspect_url, &further.par_url, &further.registration_url, &further.device_authorization_url];
+    assert_eq!(addresses.map(|url| url.rsplit('/').next().unwrap()), ["introspect", "par", "register", "device"]);
     assert!(further.par_required && !rich.par_required);
     for (methods, expected) in [
         (json!(["client_secret_post", "client_secret_basic"]), ClientAuth::Basic),

@@ -5,6 +5,7 @@ mod authorize;
 mod catalogue;
 mod catalogue_page;
 mod circuit;
+mod device;
 mod discovery;
 mod facts;
 mod lengthened;

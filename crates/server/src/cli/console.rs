@@ -1,6 +1,7 @@
 //! Where a command's words go: the result to standard output, once, everything else to standard error.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
 
 use evergrant_core::time::Timestamp;
 use serde_json::Value;
@@ -36,6 +37,11 @@ impl Console {
     /// The wall clock.
     pub(super) fn now(&self) -> Timestamp {
         SystemClock.now()
+    }
+
+    /// Waits.
+    pub(super) async fn pause(&self, span: Duration) {
+        SystemClock.sleep(span).await;
     }
 
     /// Whether standard error may be coloured and drawn upon.

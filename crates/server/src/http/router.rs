@@ -41,6 +41,7 @@ fn table() -> Finished {
         .add(Guard::Key(TokensRead), routes!(tokens::by_id))
         .add(Guard::Key(TokensRead), routes!(tokens::by_subject))
         .creating(Guard::Key(Connect), routes!(connect::create))
+        .add(Guard::Key(Connect), routes!(connect::get))
         .add(Guard::Key(Connect), routes!(connect::complete))
         .add(Guard::OneTime, routes!(flow::page))
         .add(Guard::OneTime, routes!(flow::proceed))

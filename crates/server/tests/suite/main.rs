@@ -5,6 +5,7 @@ mod api;
 mod cli;
 mod config;
 mod connect;
+mod device;
 mod every_provider;
 mod issuer;
 mod killed;

@@ -233,6 +233,22 @@ impl Store {
         .await
     }
 
+    /// Every code that is parked in an open session, with the hash of its handle; takes none. For the start.
+    ///
+    /// # Errors
+    /// Those of every read. One that does not open is logged and left out.
+    pub async fn parked_codes(&self) -> Result<Vec<(ParkedCode, Vec<u8>)>, StoreError> {
+        let text = "SELECT id, code, handle_hash FROM connect_sessions WHERE code IS NOT NULL AND state = 'open'";
+        let read = |row: &Row<'_>| Ok((row.parse::<ConnectSessionId>(0)?, row.sealed(1)?, row.bytes(2)?));
+        let rows = self.read(move |sql, _| sql.all(text, &[], read)).await?;
+        let open = |(session, code, hash): (ConnectSessionId, SealedBytes, Vec<u8>)| {
+            let opened = self.shared.ring.open_at(place(&session, "code"), &code);
+            let opened = opened.inspect_err(|error| tracing::error!(%error, "a parked code does not open"));
+            Some((ParkedCode { session, payload: opened.ok()? }, hash))
+        };
+        Ok(rows.into_iter().filter_map(open).collect())
+    }
+
     /// Takes a parked code by the hash of its handle, once.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::OnTheWire;
-pub use crate::service::connect::Binding;
+pub use crate::service::connect::{Binding, Flow, StatusWord};
 
 /// A wish to connect an account.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -36,6 +36,9 @@ pub struct NewConnectSession {
     /// Who says who it is: the application (the default with a `return_url`) or the link itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binding: Option<Binding>,
+    /// How the person gets to the provider: by a link (the default), or by a code that is typed in on any device (RFC 8628).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<Flow>,
     /// The scopes to ask for, among the integration's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<String>>,
@@ -54,13 +57,46 @@ pub struct NewConnectSession {
 /// A connect session that was made.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ConnectSession {
-    /// Its id, for `complete`.
+    /// Its id, for `complete` and for its progress.
     #[schema(value_type = String)]
     pub id: ConnectSessionId,
-    /// Where to send the browser; whoever has it can use it.
+    /// Where to send the browser; whoever has it can use it. Not in the device flow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub url: Option<OnTheWire<kind::Once>>,
+    /// In the device flow: what the person types in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_code: Option<String>,
+    /// In the device flow: where the person types it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification_uri: Option<String>,
+    /// In the device flow: the same with the code in it, for a link or a QR code, where the provider gives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification_uri_complete: Option<String>,
+    /// When the link or the code ends.
+    #[schema(value_type = String, format = DateTime)]
+    pub expires_at: Timestamp,
+    /// In the device flow: how many seconds lie between two questions to the provider, at first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<u64>,
+}
+
+/// How far a connect session is.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ConnectSessionProgress {
+    /// Its id.
     #[schema(value_type = String)]
-    pub url: OnTheWire<kind::Once>,
-    /// When the link ends.
+    pub id: ConnectSessionId,
+    /// In one word.
+    pub status: StatusWord,
+    /// The connection, once there is one.
+    #[schema(value_type = Option<String>)]
+    pub connection_id: Option<ConnectionId>,
+    /// Why it failed, as in `return_url`.
+    pub code: Option<String>,
+    /// The same as a sentence.
+    pub message: Option<String>,
+    /// When its link or its code ends.
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: Timestamp,
 }

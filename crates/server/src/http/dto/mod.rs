@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 pub use super::problem::{Action, ProblemBody};
 pub use crate::service::exposed::Exposed as OnTheWire;
-pub use connect::{Binding, Complete, ConnectSession, NewConnectSession};
+pub use connect::{Binding, Complete, ConnectSession, ConnectSessionProgress, NewConnectSession};
 pub use connections::{
     AccountView, ConnectionChange, ConnectionView, Disconnected, Forced, ImportGrant, LastFailureView, LastUseView,
     Report, Reported, Revocation, Scopes, SeenStatus, TokenAnswer,

@@ -7,7 +7,9 @@ use evergrant_core::id::ConnectSessionId;
 use http::StatusCode;
 
 use super::{Answer, etag, show};
-use crate::http::dto::{Complete, ConnectSession, ConnectionView, NewConnectSession, OnTheWire, ProblemBody};
+use crate::http::dto::{
+    Complete, ConnectSession, ConnectSessionProgress, ConnectionView, NewConnectSession, ProblemBody,
+};
 use crate::http::openapi::tag;
 use crate::http::shell::Shell;
 use crate::http::strict::{self, InPath};
@@ -15,18 +17,31 @@ use crate::service::access::Caller;
 
 /// Make a connect session
 ///
-/// Send the browser to its `url`. With `connection_id` it is a reconnect; without a `subject` it signs a person in by account.
+/// Send the browser to its `url`, or with `flow: "device"` show the person `user_code` and `verification_uri`. With `connection_id` it is a reconnect; without a `subject` it signs a person in by account.
 #[utoipa::path(post, path = "/v1/connect-sessions", tag = tag::CONNECT, request_body = NewConnectSession,
-    responses((status = 201, description = "A link for one browser", body = ConnectSession), (status = 404, description = "No such integration or connection", body = ProblemBody),
-              (status = 422, description = "A field is not accepted", body = ProblemBody), (status = 424, description = "The integration is paused", body = ProblemBody)))]
+    responses((status = 201, description = "A link for one browser, or a code for one person", body = ConnectSession), (status = 404, description = "No such integration or connection", body = ProblemBody),
+              (status = 422, description = "A field is not accepted", body = ProblemBody), (status = 424, description = "The integration is paused, or its client is refused", body = ProblemBody),
+              (status = 502, description = "The provider gives no code", body = ProblemBody), (status = 503, description = "The provider gives no code just now", body = ProblemBody)))]
 pub async fn create(
     State(shell): State<Shell>,
     caller: Caller,
     strict::Json(new): strict::Json<NewConnectSession>,
 ) -> Answer<impl IntoResponse> {
-    let session = shell.service().connect_session(&caller, show::wish(new)).await?;
-    let answer = ConnectSession { id: session.id, url: OnTheWire(session.url), expires_at: session.expires_at };
-    Ok((StatusCode::CREATED, Json(answer)))
+    let made = shell.service().connect_session(&caller, show::wish(new)).await?;
+    Ok((StatusCode::CREATED, Json(show::session(made))))
+}
+
+/// How far a connect session is
+///
+/// `pending` until the person is done, then `connected`, `denied`, `failed` or `expired`. In the device flow ask every `interval`.
+#[utoipa::path(get, path = "/v1/connect-sessions/{id}", tag = tag::CONNECT, params(("id" = String, Path, description = "The session")),
+    responses((status = 200, description = "Its progress", body = ConnectSessionProgress), (status = 404, description = "No such session", body = ProblemBody)))]
+pub async fn get(
+    State(shell): State<Shell>,
+    caller: Caller,
+    InPath(id): InPath<ConnectSessionId>,
+) -> Answer<Json<ConnectSessionProgress>> {
+    Ok(Json(show::progress(shell.service().session_status(&caller, &id).await?)))
 }
 
 /// Complete a connect session

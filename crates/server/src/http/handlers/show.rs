@@ -10,14 +10,15 @@ use evergrant_store::{ApiKey, AuditLine, Event};
 use serde_json::{Value, json};
 
 use crate::http::dto::{
-    AccountView, AuditEntry, BulkRefresh, ClientSecretView, ClientSecretWritten, ConnectionView, EventView,
-    ExpiringSoon, HealthEntry, ImportGrant, IntegrationChange, IntegrationStats, IntegrationView, JobView, KeyView,
-    LastFailureView, LastUseView, NewConnectSession, NewIntegration, NewKey, NotificationView, OnTheWire, OutcomeCount,
-    ProviderSummary, Scopes, Stats, SubjectHealth, Sweep, SweepEntry, TokenAnswer,
+    AccountView, AuditEntry, BulkRefresh, ClientSecretView, ClientSecretWritten, ConnectSession,
+    ConnectSessionProgress, ConnectionView, EventView, ExpiringSoon, HealthEntry, ImportGrant, IntegrationChange,
+    IntegrationStats, IntegrationView, JobView, KeyView, LastFailureView, LastUseView, NewConnectSession,
+    NewIntegration, NewKey, NotificationView, OnTheWire, OutcomeCount, ProviderSummary, Scopes, Stats, SubjectHealth,
+    Sweep, SweepEntry, TokenAnswer,
 };
 use crate::service::Service;
 use crate::service::access::{Scope, permissions};
-use crate::service::connect::{Order as ConnectOrder, Wish};
+use crate::service::connect::{Made, Order as ConnectOrder, Status as SessionStatus, Wish};
 use crate::service::connections::{self, Seen};
 use crate::service::import::Import;
 use crate::service::integrations::{Change, IntegrationStatus, NewClient};
@@ -223,7 +224,45 @@ pub fn wish(new: NewConnectSession) -> ConnectOrder {
             scopes: new.scopes,
             email: new.email,
             params: new.params,
+            flow: new.flow.unwrap_or_default(),
         },
+    }
+}
+
+/// A session that was made.
+pub fn session(made: Made) -> ConnectSession {
+    match made {
+        Made::Link(link) => ConnectSession {
+            id: link.id,
+            url: Some(OnTheWire(link.url)),
+            user_code: None,
+            verification_uri: None,
+            verification_uri_complete: None,
+            expires_at: link.expires_at,
+            interval: None,
+        },
+        Made::Device(device) => ConnectSession {
+            id: device.id,
+            url: None,
+            user_code: Some(device.user_code),
+            verification_uri: Some(device.verification_uri),
+            verification_uri_complete: device.verification_uri_complete,
+            expires_at: device.expires_at,
+            interval: Some(device.interval.as_secs().max(1)),
+        },
+    }
+}
+
+/// How far a session is.
+pub fn progress(status: SessionStatus) -> ConnectSessionProgress {
+    let (code, message) = status.failure.map(|(code, message)| (code.to_owned(), message)).unzip();
+    ConnectSessionProgress {
+        id: status.id,
+        status: status.word,
+        connection_id: status.connection,
+        code,
+        message,
+        expires_at: status.expires_at,
     }
 }
 

@@ -95,7 +95,7 @@ impl Service {
 impl Service {
     /// What is known of the variables of the provider's addresses: what the link says, else what the connection that is
     /// reconnected keeps.
-    async fn known(&self, plan: &Plan, integration: &Integration) -> Result<Map<String, Value>, Refusal> {
+    pub(super) async fn known(&self, plan: &Plan, integration: &Integration) -> Result<Map<String, Value>, Refusal> {
         let before = match &plan.connection {
             Some(id) if !integration.provider.variables.is_empty() => {
                 let record = self.store.token_record(id, false).await?;

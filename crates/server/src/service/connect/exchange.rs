@@ -25,6 +25,7 @@ use serde_json::{Map, Value};
 use url::Url;
 use zeroize::Zeroizing;
 
+use super::Flow;
 use super::failure::Failure;
 use super::plan::Plan;
 use super::progress::{Context, Progress};
@@ -182,7 +183,7 @@ impl Service {
     }
 
     /// TCP and TLS, tried again a few times: nothing has been sent yet.
-    async fn reach(&self, request: &HttpRequest, policy: &Policy) -> Result<Line, String> {
+    pub(super) async fn reach(&self, request: &HttpRequest, policy: &Policy) -> Result<Line, String> {
         let url = Url::parse(&request.url).map_err(|_| "its token endpoint is not an address".to_owned())?;
         let limits = Limits { connect: policy.connect_timeout, answer: policy.answer_timeout, body: 256 * 1024 };
         let mut tries = 0;
@@ -199,7 +200,7 @@ impl Service {
     }
 
     /// Seals and writes down what came, before anybody reads it.
-    async fn journal_answer<'a>(
+    pub(super) async fn journal_answer<'a>(
         &self,
         session: &ConnectSessionId,
         attempt: &AttemptId,
@@ -228,14 +229,14 @@ impl Service {
         (answer, seq)
     }
 
-    fn landed(&self, seq: Option<JournalSeq>) {
+    pub(super) fn landed(&self, seq: Option<JournalSeq>) {
         if let Some(seq) = seq {
             self.store.journal().mark_committed(seq);
         }
     }
 
     /// Commits the grant as pending; tried again until it holds, because the tokens are nowhere else but in the journal.
-    async fn keep(
+    pub(super) async fn keep(
         &self,
         exchange: &Exchange,
         attempt: &AttemptId,
@@ -291,7 +292,12 @@ impl Service {
     }
 
     /// The code brought nothing: writes down why.
-    async fn give_up(&self, session: &ConnectSessionId, failed: &Failed, integration: &Integration) -> Refusal {
+    pub(super) async fn give_up(
+        &self,
+        session: &ConnectSessionId,
+        failed: &Failed,
+        integration: &Integration,
+    ) -> Refusal {
         let refusal = refused(failed, integration, self.now());
         let result = Progress::Failed { failure: Failure::from(&refusal) }.text();
         let written = self.store.finish_session(session, SessionState::Open, Some(result), None, self.now()).await;
@@ -329,6 +335,7 @@ impl Service {
         let Some(Progress::Exchanging(context)) = Progress::read(stored.result.as_deref()) else { return Ok(()) };
         let Some(integration) = self.store.integration(&context.integration) else { return Ok(()) };
         let Ok(plan) = read_plan(&stored) else { return Ok(()) };
+        let by_code = plan.flow == Flow::Device;
         let body = bytes::Bytes::copy_from_slice(&entry.body);
         let answer = Answer { status: entry.status, headers: entry.headers.clone(), body };
         match classify(&integration.provider, &answer, entry.sent_at, Purpose::CodeExchange, &[]) {
@@ -338,6 +345,8 @@ impl Service {
                 self.keep(&exchange, &entry.attempt, *tokens, entry.sent_at).await?;
                 tracing::info!(%session, "a grant that had reached the journal was brought into the database");
             }
+            // In the device flow a question that brought nothing is asked again, by whoever goes on with it.
+            Outcome::Failure(_) if by_code => {}
             Outcome::Failure(failed) => drop(self.give_up(session, &failed, &integration).await),
         }
         Ok(())
@@ -357,7 +366,7 @@ fn speaks_of_client(failed: &Failed, integration: &Integration) -> bool {
 }
 
 /// What a failed exchange is to its caller.
-fn refused(failed: &Failed, integration: &Integration, now: Timestamp) -> Refusal {
+pub(super) fn refused(failed: &Failed, integration: &Integration, now: Timestamp) -> Refusal {
     let provider = provider_name(integration);
     let said = |what: &str| match failed.detail.trim_end_matches('.') {
         "" => format!("{provider} {what}."),

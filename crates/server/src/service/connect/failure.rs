@@ -23,6 +23,8 @@ pub enum Failure {
     ProviderUnavailable,
     /// The provider refused what was asked: scope, client, redirect URI.
     RequestRefused,
+    /// Nobody has typed the code in while it lived.
+    CodeExpired,
     /// The provider refused the code, or answered without a usable token.
     CodeRefused,
     /// The provider refuses our client.
@@ -53,6 +55,7 @@ impl Failure {
             Failure::NoCode => "no_code",
             Failure::ProviderUnavailable => "provider_unavailable",
             Failure::RequestRefused => "request_refused",
+            Failure::CodeExpired => "code_expired",
             Failure::CodeRefused => "provider_error",
             Failure::IntegrationMisconfigured => "integration_misconfigured",
             Failure::IntegrationPaused => "integration_paused",
@@ -98,6 +101,9 @@ impl Failure {
             Failure::RequestRefused => {
                 format!("{provider} does not accept what this application asks for. Nothing was changed.")
             }
+            Failure::CodeExpired => {
+                format!("Nobody agreed at {provider} while the code was good. Nothing was changed.")
+            }
             Failure::CodeRefused => format!("{provider} did not accept the end of the sign-in. Nothing was changed."),
             Failure::IntegrationMisconfigured => {
                 format!("{provider} does not accept this application's registration. Nothing was changed.")
@@ -127,6 +133,7 @@ impl Failure {
             Failure::StateGone => {
                 "Go back to the application, or open the link again, and finish in one browser.".to_owned()
             }
+            Failure::CodeExpired => "Ask for a new code.".to_owned(),
             Failure::WrongIssuer | Failure::NoCode | Failure::CodeRefused => {
                 "Please try again. If it happens again, tell the application's support.".to_owned()
             }
@@ -151,7 +158,7 @@ impl Failure {
     /// Whether the browser asked for something that is not there, did something wrong, or met somebody else's trouble.
     pub const fn status(self) -> u16 {
         match self {
-            Failure::LinkGone | Failure::ConnectionGone => 404,
+            Failure::LinkGone | Failure::ConnectionGone | Failure::CodeExpired => 404,
             Failure::StateGone | Failure::WrongIssuer | Failure::NoCode => 400,
             Failure::AccountTaken | Failure::OtherAccount => 409,
             Failure::RequestRefused | Failure::IntegrationMisconfigured | Failure::IntegrationPaused => 424,

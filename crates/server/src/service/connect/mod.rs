@@ -10,6 +10,7 @@ mod after;
 mod begin;
 mod callback;
 mod complete;
+mod device;
 mod exchange;
 mod failure;
 mod oauth1;
@@ -19,16 +20,19 @@ mod push;
 pub mod return_url;
 mod session;
 mod settle;
+mod status;
 mod told;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use device::NewDevice;
 pub(super) use exchange::secrets;
 pub use failure::Failure;
 pub use plan::{Plan, Wish};
-pub use session::{NewLink, Order};
+pub use session::{Made, NewLink, Order};
+pub use status::{Status, StatusWord};
 pub use told::{Begun, Choice, Ended, Outcome, Question, Stopped};
 
 /// How long a person may take at the provider, and an application to complete.
@@ -42,4 +46,15 @@ pub enum Binding {
     App,
     /// The link: whoever holds it. The page says whose account it will become.
     Link,
+}
+
+/// How a person gets to the provider.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Flow {
+    /// By a link, in this browser.
+    #[default]
+    Browser,
+    /// By a code that is typed in at the provider, on any device (RFC 8628).
+    Device,
 }

@@ -16,7 +16,7 @@ use evergrant_core::policy::Policy;
 use evergrant_core::provider::CredentialKind;
 use serde::{Deserialize, Serialize};
 
-use super::{Binding, return_url};
+use super::{Binding, Flow, return_url};
 use crate::service::error::Refusal;
 use crate::service::known::{unfit_param, values};
 
@@ -39,6 +39,8 @@ pub struct Wish {
     pub email: Option<String>,
     /// Further parameters.
     pub params: BTreeMap<String, String>,
+    /// How the person gets to the provider.
+    pub flow: Flow,
 }
 
 /// What is kept of it until it is done; sealed, because it says who connects what.
@@ -62,6 +64,9 @@ pub struct Plan {
     pub email: Option<String>,
     /// Further parameters.
     pub params: BTreeMap<String, String>,
+    /// How the person gets to the provider.
+    #[serde(default)]
+    pub flow: Flow,
 }
 
 impl Plan {
@@ -81,6 +86,9 @@ impl Plan {
 pub fn plan(wish: Wish, integrations: &[Arc<Integration>], reconnect: Option<&Connection>) -> Result<Plan, Refusal> {
     for integration in integrations {
         can_connect(integration)?;
+    }
+    if wish.flow == Flow::Device {
+        can_connect_by_code(&wish, integrations)?;
     }
     let subject = subject(&wish, reconnect)?;
     short(wish.subject_label.as_deref(), "subject_label", 200)?;
@@ -102,6 +110,7 @@ pub fn plan(wish: Wish, integrations: &[Arc<Integration>], reconnect: Option<&Co
         connection: reconnect.map(|connection| connection.id.clone()),
         email: wish.email,
         params: wish.params,
+        flow: wish.flow,
     })
 }
 
@@ -114,6 +123,23 @@ fn can_connect(integration: &Integration) -> Result<(), Refusal> {
         let expected =
             "this provider has no sign-in; import the token that the person made there with POST /v1/connections";
         return Err(Refusal::invalid("integration", expected));
+    }
+    Ok(())
+}
+
+/// There is no browser that could come back, so nothing that needs one.
+fn can_connect_by_code(wish: &Wish, integrations: &[Arc<Integration>]) -> Result<(), Refusal> {
+    let [integration] = integrations else {
+        return Err(Refusal::invalid("integrations", "expected one `integration`: a code is one provider's"));
+    };
+    if integration.provider.device_authorization_url.is_empty() {
+        let expected =
+            "this provider's entry has no `device_authorization_url`; leave it out, and open the link in a browser";
+        return Err(Refusal::invalid("flow", expected));
+    }
+    if wish.return_url.is_some() || wish.binding == Some(Binding::App) {
+        let field = if wish.return_url.is_some() { "return_url" } else { "binding" };
+        return Err(Refusal::invalid(field, "no browser comes back from a code that is typed in; leave it out"));
     }
     Ok(())
 }

@@ -12,10 +12,11 @@ use evergrant_store::connect::{NewSession, Session, SessionState};
 use url::Url;
 use zeroize::Zeroizing;
 
+use super::device::NewDevice;
 use super::failure::Failure;
 use super::plan::{Plan, Wish, plan};
 use super::told::{Choice, Ended, Outcome, Question, Stopped};
-use super::{Binding, return_url};
+use super::{Binding, Flow, return_url};
 use crate::service::Service;
 use crate::service::access::{Caller, hash};
 use crate::service::audit::line;
@@ -50,6 +51,15 @@ pub struct NewLink {
     pub expires_at: Timestamp,
 }
 
+/// What was made for a wish to connect.
+#[derive(Clone, Debug)]
+pub enum Made {
+    /// A link for a browser.
+    Link(NewLink),
+    /// A code for a person.
+    Device(Box<NewDevice>),
+}
+
 /// A link that is good: what it plans, and the session behind it, if there is one already.
 pub(super) struct OpenLink {
     pub plan: Plan,
@@ -62,8 +72,9 @@ impl Service {
     /// Makes a session and its link.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] naming the field, [`Refusal::NotFound`], [`Refusal::IntegrationPaused`].
-    pub async fn connect_session(&self, caller: &Caller, order: Order) -> Result<NewLink, Refusal> {
+    /// [`Refusal::Invalid`] naming the field, [`Refusal::NotFound`], [`Refusal::IntegrationPaused`]; in the device flow what
+    /// the provider refuses too.
+    pub async fn connect_session(&self, caller: &Caller, order: Order) -> Result<Made, Refusal> {
         let reconnect = match &order.connection {
             Some(id) => Some(self.connection(caller, id).await?.connection),
             None => None,
@@ -72,14 +83,17 @@ impl Service {
         let seen = |name: &IntegrationName| self.seen_integration(&caller.scope, name);
         let integrations = names.iter().map(seen).collect::<Result<Vec<_>, _>>()?;
         let plan = plan(order.wish, &integrations, reconnect.as_deref())?;
+        if let (Flow::Device, [integration]) = (plan.flow, integrations.as_slice()) {
+            return Ok(Made::Device(Box::new(self.begin_device(caller, plan, integration).await?)));
+        }
         let policy = integrations[0].policy(&self.base);
         let (now, link) = (self.now(), self.entropy.one_time());
         let expires_at = now.plus(plan.link_life(&policy));
         let id = self.keep_session(&plan, &link, expires_at, Some(caller)).await?;
-        Ok(NewLink { id, url: self.links.address(&link), expires_at })
+        Ok(Made::Link(NewLink { id, url: self.links.address(&link), expires_at }))
     }
 
-    async fn keep_session(
+    pub(super) async fn keep_session(
         &self,
         plan: &Plan,
         link: &OneTime,
@@ -215,6 +229,7 @@ impl Service {
             connection,
             email: None,
             params: std::collections::BTreeMap::new(),
+            flow: Flow::Browser,
         })
     }
 
