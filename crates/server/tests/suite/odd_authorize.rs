@@ -1,6 +1,7 @@
 //! Authorization requests and callbacks that are not quite the standard's: PKCE without a hash, a fragment, a form post, ends
 //! of tokens as instants.
 
+use evergrant::clock::Clock as _;
 use evergrant_testkit::browser::Browser;
 use evergrant_testkit::{Canned, ClientConfig, Fault, FaultRule};
 use serde_json::{Value, json};
@@ -73,7 +74,7 @@ async fn the_end_of_a_token_is_read_where_the_entry_says_that_it_stands() {
     let world = World::new().await;
     let more = json!({ "expires_at_pointer": "/access_token_expiration", "refresh_expires_at_pointer": "/refresh_token_expiration" });
     acme(&world, ClientConfig::new("acme"), more).await;
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let now = world.clock.now().as_millis() / 1000;
     let body = json!({ "access_token": "an-access-token-1", "refresh_token": "a-refresh-token-1",
                        "access_token_expiration": now + 1800, "refresh_token_expiration": now + 86_400 });
     // Whose it is, the judge does not say of a token that it does not know.
