@@ -72,7 +72,8 @@ impl Service {
         let arrival = Arrival {
             origin: Origin::Import,
             subject,
-            account: account_id.map(|id| Account { id, name: None, kind: None }),
+            // What the application brings along is the first pair, where a grant has several.
+            account: account_id.map(|id| Account { id, name: None, kind: integration.provider.first_kind() }),
             target: Target::Key,
             grant: Grant { access_token: Some(access_token), refresh_token, token_type: token_type.to_owned() },
             facts,
