@@ -11,6 +11,7 @@ use super::access::Caller;
 use super::audit::line;
 use super::error::Refusal;
 use super::integrations::{Change, NewClient, check, report};
+use super::registration::BY_HAND;
 
 /// What a declaration comes to without asking anybody.
 struct Known {
@@ -82,14 +83,17 @@ impl Service {
             },
             (source, _) => source.clone(),
         };
-        let client = match (&declared.client_id, present) {
-            (Some(id), _) => (id.clone(), declared.client_secrets.clone()),
-            (None, Some(present)) if self.resolve(&source)?.registration_url == present.provider.registration_url => {
-                (present.client_id.clone(), present.client_secrets.clone())
-            }
-            (None, _) => return Ok(None),
-        };
-        Ok(Some(Known { source, client }))
+        if let Some(id) = &declared.client_id {
+            return Ok(Some(Known { source, client: (id.clone(), declared.client_secrets.clone()) }));
+        }
+        let registration_url = self.resolve(&source)?.registration_url.clone();
+        if registration_url.is_empty() {
+            // No asking would help.
+            return Err(Refusal::invalid("client_id", BY_HAND));
+        }
+        let present = present.filter(|present| present.provider.registration_url == registration_url);
+        let client = present.map(|present| (present.client_id.clone(), present.client_secrets.clone()));
+        Ok(client.map(|client| Known { source, client }))
     }
 }
 

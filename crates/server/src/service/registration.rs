@@ -67,7 +67,7 @@ impl Service {
     }
 }
 
-const BY_HAND: &str = "it is required: this provider's entry has no `registration_url` at which a client could register itself. \
+pub(super) const BY_HAND: &str = "it is required: this provider's entry has no `registration_url` at which a client could register itself. \
                        Register one by hand at the provider";
 const BY_HAND_AFTER: &str =
     "it was left out, and the provider did not register a client. Register one by hand there and give its id";

@@ -216,7 +216,7 @@ async fn trouble_on_the_way_ends_nothing_and_the_code_is_readable_nowhere() {
     let session = on_stage(&world).await;
     let mut present = "authorization_pending".to_owned();
     let troubles =
-        [said("slow_down"), Fault::CutAfter, Fault::Answer(Canned::error_500()), said("authorization_pending")];
+        [said("slow_down"), Fault::CutAfter, Fault::Answer(Canned::error_500()), Fault::Answer(Canned::html())];
     for (at, trouble) in troubles.into_iter().enumerate() {
         let name = trouble.name().to_owned();
         // The new one first: none of these questions is for the provider's own mind.

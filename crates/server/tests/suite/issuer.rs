@@ -196,6 +196,13 @@ async fn a_declared_issuer_is_asked_once_and_its_absence_keeps_nothing_else_from
     service.stop().await;
 }
 
+#[tokio::test]
+async fn a_declared_client_that_is_left_out_where_nobody_can_register_stops_the_start() {
+    let home = Home::new("[[integrations]]\nname = 'strava'\nprovider = 'strava'\n");
+    let (code, words) = home.run(&["serve", "--config", "evergrant.toml"]).await;
+    assert!(code != 0 && words.contains("`strava`") && words.contains("`client_id`"), "{code}: {words}");
+}
+
 /// The judge with an endpoint for pushed requests at which nobody listens; `more` over its entry.
 async fn with_nobody_to_push_to(world: &World, more: Value) -> Value {
     world.judge.register(evergrant_testkit::ClientConfig::new("acme"));

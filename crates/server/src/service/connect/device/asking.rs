@@ -119,8 +119,8 @@ impl Service {
             Person::Denied => self.over(id, Progress::Denied, at).await?,
             Person::TooLate => self.over(id, Progress::Failed { failure: Failure::CodeExpired }, at).await?,
             Person::Decided => {
-                let known: Vec<&str> =
-                    [kept.device_code.0.expose()].into_iter().chain(secret.map(ClientSecret::expose)).collect();
+                let known = [kept.device_code.0.expose()];
+                let known: Vec<&str> = known.into_iter().chain(secret.map(ClientSecret::expose)).collect();
                 match classify(&at.provider, answer, sent_at, Purpose::CodeExchange, &known) {
                     Outcome::Success(tokens) => {
                         let (code, verifier) = (AuthorizationCode::new(""), CodeVerifier::new(""));
@@ -130,22 +130,29 @@ impl Service {
                         self.landed(seq);
                         return self.brought_home(id, &pending, plan, at).await.map(Ok);
                     }
-                    Outcome::Failure(failed) => match failed.class {
-                        Class::RateLimited | Class::Unavailable | Class::Network | Class::Ambiguous => Heard::Trouble,
-                        Class::InvalidClient => {
-                            self.landed(seq);
-                            return Ok(Err(failed));
-                        }
-                        _ => {
-                            let failure = Failure::from(&refused(&failed, at, self.now()));
-                            self.over(id, Progress::Failed { failure }, at).await?
-                        }
-                    },
+                    Outcome::Failure(failed) if failed.class == Class::InvalidClient => {
+                        self.landed(seq);
+                        return Ok(Err(failed));
+                    }
+                    Outcome::Failure(failed) => self.failed(id, &failed, at).await?,
                 }
             }
         };
         self.landed(seq);
         Ok(Ok(heard))
+    }
+
+    /// A failure that says nothing of the code is asked about again: asking costs nothing, and ends with the code.
+    async fn failed(&self, id: &ConnectSessionId, failed: &Failed, at: &Integration) -> Result<Heard, Refusal> {
+        match failed.class {
+            Class::RateLimited | Class::Unavailable | Class::Network | Class::Ambiguous | Class::Malformed => {
+                Ok(Heard::Trouble)
+            }
+            _ => {
+                let failure = Failure::from(&refused(failed, at, self.now()));
+                self.over(id, Progress::Failed { failure }, at).await
+            }
+        }
     }
 
     /// The grant is pending now; what cannot be settled at once is settled by the service later.
