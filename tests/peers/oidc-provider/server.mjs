@@ -5,6 +5,11 @@
 // when a used one comes again. A person signs in by typing an account id; consent is given without asking again.
 //
 //   node server.mjs [--access-ttl 60] [--refresh-ttl 3600] [--redirect-uri URL]… [--client-auth client_secret_basic]
+//                   [--client-key rsa|ec] [--grant client_credentials]…
+//
+// With --client-key the client has a key, told as PEM and JWK, and authenticates by it: private_key_jwt, or
+// --client-auth signed_secret for a JWT in place of the secret. --grant adds a grant type: client_credentials, or
+// jwt_bearer (then without client authentication, unless --client-auth says one).
 //
 // Lifetimes are whole seconds. Without --redirect-uri any http address on loopback is accepted. `POST /control/revoke`
 // (account=…) ends that account's grants, as a person does in the settings; `GET /control/calls` counts what came.
@@ -12,13 +17,16 @@ import { createServer } from 'node:http';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import Provider from 'oidc-provider';
+import { clientKey, JWT_BEARER, keysOfClient, subjectOf, takeJwtBearer, takeSignedSecret } from './signed.mjs';
 
 const { values: args } = parseArgs({
   options: {
     'access-ttl': { type: 'string', default: '60' },
     'refresh-ttl': { type: 'string', default: '3600' },
     'redirect-uri': { type: 'string', multiple: true, default: [] },
-    'client-auth': { type: 'string', default: 'client_secret_basic' },
+    'client-auth': { type: 'string' },
+    'client-key': { type: 'string' },
+    grant: { type: 'string', multiple: true, default: [] },
   },
 });
 
@@ -26,13 +34,17 @@ const server = createServer();
 await new Promise((ready) => server.listen(0, '127.0.0.1', ready));
 const issuer = `http://127.0.0.1:${server.address().port}`;
 
+const key = args['client-key'] ? clientKey(args['client-key']) : undefined;
+const bearer = args.grant.includes('jwt_bearer');
+const clientAuth = args['client-auth'] ?? (bearer ? 'none' : key ? 'private_key_jwt' : 'client_secret_basic');
 const client = {
   client_id: 'evergrant',
   client_secret: randomBytes(32).toString('base64url'),
-  grant_types: ['authorization_code', 'refresh_token'],
+  grant_types: ['authorization_code', 'refresh_token', ...args.grant.map((name) => (name === 'jwt_bearer' ? JWT_BEARER : name))],
   response_types: ['code'],
   redirect_uris: args['redirect-uri'].length ? args['redirect-uri'] : ['http://127.0.0.1/callback'],
-  token_endpoint_auth_method: args['client-auth'],
+  token_endpoint_auth_method: clientAuth === 'signed_secret' ? 'client_secret_post' : clientAuth,
+  ...(key && { jwks: { keys: [key.public] } }),
 };
 
 const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
@@ -46,7 +58,9 @@ const provider = new Provider(issuer, {
     accountId: id,
     claims: () => ({ sub: id, name: `Person ${id}`, email: `${id}@example.com` }),
   }),
+  scopes: ['openid', 'offline_access', 'jobs:run', 'jobs:read'],
   features: {
+    clientCredentials: { enabled: true },
     devInteractions: { enabled: false },
     introspection: { enabled: true },
     revocation: { enabled: true },
@@ -58,6 +72,7 @@ const provider = new Provider(issuer, {
   ttl: {
     AccessToken: Number(args['access-ttl']),
     AuthorizationCode: 60,
+    ClientCredentials: Number(args['access-ttl']),
     Grant: 14 * 24 * 3600,
     IdToken: 3600,
     Interaction: 3600,
@@ -65,6 +80,9 @@ const provider = new Provider(issuer, {
     Session: 14 * 24 * 3600,
   },
 });
+
+if (bearer) takeJwtBearer(provider, keysOfClient(key), issuer);
+if (clientAuth === 'signed_secret') takeSignedSecret(provider, keysOfClient(key), client.client_id, issuer);
 
 // A test does not know its own port before this server must know it.
 if (!args['redirect-uri'].length) {
@@ -121,6 +139,11 @@ async function own(req, res, path) {
   const answer = (status, type, body) => res.writeHead(status, { 'content-type': type }).end(body);
   const json = (value) => answer(200, 'application/json', JSON.stringify(value));
   if (path === '/control/calls') return json(calls);
+  if (path === '/control/issued') {
+    const text = (await form(req)).get('token');
+    const token = await provider.ClientCredentials.find(text);
+    return json(token ? { client_id: token.clientId, scope: token.scope, sub: subjectOf.get(text) } : {});
+  }
   if (path === '/control/revoke') return json({ revoked: await revoke((await form(req)).get('account')) });
   const details = await provider.interactionDetails(req, res);
   if (req.method === 'POST') {
@@ -146,7 +169,8 @@ console.log(JSON.stringify({
   issuer,
   client_id: client.client_id,
   client_secret: client.client_secret,
-  client_auth: client.token_endpoint_auth_method,
+  client_auth: clientAuth,
+  client_keys: key?.told,
   authorize_url: `${issuer}/auth`,
   token_url: `${issuer}/token`,
   revoke_url: `${issuer}/token/revocation`,
