@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{EntryError, EntryErrors, Wrong};
-use super::{check, inherit, names};
+use super::{check, inherit, kinds, names};
 use crate::id::ProviderId;
 use crate::policy::PolicyOverrides;
-use crate::provider::{Provider, Rule};
+use crate::provider::{Provider, Rule, SignedClaims};
 
 /// A file that is TOML with known fields of the right types.
 struct File<'t> {
@@ -78,6 +78,7 @@ fn entry(id: &ProviderId, file: &File<'_>, all: &BTreeMap<ProviderId, File<'_>>)
         table.try_into().map_err(|why: toml::de::Error| at_top(Wrong::Type(why.message().to_owned())))?;
     entry.id = Some(id.clone());
     entry.extends = None;
+    kinds::settle(&mut entry);
     check::check_file(&entry).map_err(|fault| {
         let line = file.line_of(&fault.field);
         file.error(&fault.field, line, Wrong::Value { expected: fault.expected })
@@ -115,6 +116,11 @@ impl File<'_> {
         let mut errors = self.unknown_in(&self.places, "", names::of::<Provider>());
         if let Some(policy) = self.places.get("policy").and_then(|value| value.get_ref().as_table()) {
             errors.extend(self.unknown_in(policy, "policy.", PolicyOverrides::NAMES));
+        }
+        for field in ["client_assertion", "signed_secret", "assertion"] {
+            if let Some(signed) = self.places.get(field).and_then(|value| value.get_ref().as_table()) {
+                errors.extend(self.unknown_in(signed, &format!("{field}."), names::of::<SignedClaims>()));
+            }
         }
         if let Some(rules) = self.places.get("rules").and_then(|value| value.get_ref().as_array()) {
             for (at, rule) in rules.iter().enumerate() {

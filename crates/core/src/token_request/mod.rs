@@ -6,9 +6,11 @@
 
 mod client_auth;
 mod http_request;
+mod issue;
 
 pub use client_auth::Client;
 pub use http_request::{HttpRequest, Method};
+pub use issue::issue;
 
 use std::collections::BTreeMap;
 
@@ -35,7 +37,7 @@ pub fn renew(provider: &Provider, client: &Client<'_>, access_token: &AccessToke
     token_call(provider, client, provider.refresh_endpoint(), &standard, &provider.refresh_params)
 }
 
-/// What renews this grant now, if anything does and it is there.
+/// What renews this grant now, if it is its own token that does and that is there; what is issued anew is [`issue`]'s.
 pub fn renewal_of(
     provider: &Provider,
     client: &Client<'_>,
@@ -45,7 +47,7 @@ pub fn renewal_of(
     match provider.renewal {
         Renewal::RefreshToken => refresh_token.map(|token| refresh(provider, client, token)),
         Renewal::AccessToken => access_token.map(|token| renew(provider, client, token)),
-        Renewal::None => None,
+        Renewal::Reissue | Renewal::None => None,
     }
 }
 

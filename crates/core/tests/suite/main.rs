@@ -5,6 +5,7 @@ mod catalogue;
 mod circuit;
 mod discovery;
 mod facts;
+mod kinds;
 mod lifecycle;
 mod provider_facts;
 mod schedule;

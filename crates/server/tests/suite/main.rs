@@ -6,6 +6,7 @@ mod config;
 mod connect;
 mod every_provider;
 mod killed;
+mod kinds;
 mod late;
 mod leaks;
 mod peer;

@@ -2,7 +2,8 @@
 
 use evergrant_core::connection::{Connection, Status};
 use evergrant_core::integration::{Health, Integration, ProviderSource, StoredClientSecret};
-use evergrant_core::provider::{CredentialKind, Provider};
+use evergrant_core::provider::Provider;
+use evergrant_core::secret::AccessToken;
 use evergrant_core::time::Timestamp;
 use evergrant_store::{ApiKey, AuditLine, Event};
 use serde_json::{Value, json};
@@ -17,7 +18,7 @@ use crate::service::Service;
 use crate::service::access::{Scope, permissions};
 use crate::service::connect::{Order as ConnectOrder, Wish};
 use crate::service::connections::{self, Seen};
-use crate::service::import::Import;
+use crate::service::import::{Import, Login};
 use crate::service::integrations::{Change, IntegrationStatus, NewClient};
 use crate::service::jobs::{Job, Order};
 use crate::service::keys::{KeyWish, public_id};
@@ -33,10 +34,7 @@ pub fn provider(provider: &Provider) -> ProviderSummary {
         id: provider.id.as_ref().map(ToString::to_string).unwrap_or_default(),
         name: provider.name.clone(),
         category: provider.category.clone(),
-        kind: match provider.kind {
-            CredentialKind::Oauth2 => "oauth2".to_owned(),
-            CredentialKind::Static => "static".to_owned(),
-        },
+        kind: provider.kind.as_str().to_owned(),
         verified: provider.verified,
         docs_url: provider.docs_url.clone(),
     }
@@ -190,7 +188,11 @@ pub fn import(grant: ImportGrant) -> Import {
         integration: grant.integration,
         subject: grant.subject,
         account_id: grant.account_id,
-        access_token: grant.access_token.0,
+        access_token: grant.access_token.map(|token| token.0),
+        login: (grant.username.is_some() || grant.password.is_some()).then(|| Login {
+            username: grant.username.unwrap_or_default(),
+            password: grant.password.map_or_else(|| AccessToken::new(""), |password| password.0),
+        }),
         refresh_token: grant.refresh_token.map(|token| token.0),
         expires_at: grant.expires_at,
         scopes: grant.scopes,
