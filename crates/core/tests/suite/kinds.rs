@@ -204,3 +204,71 @@ fn the_end_of_a_static_credential_is_told_once_at_its_second() {
     let life = Life::new(facts(Expiry::At { at: at(60 * DAY) }, true));
     assert_eq!(end_told_at(&life, &person), None, "a person's consent is told of when it ends");
 }
+
+#[test]
+fn the_catalogues_entries_of_these_kinds_ask_as_their_providers_want() {
+    let catalogue = Catalogue::embedded().expect("a catalogue without mistakes");
+    let (secret, assertion) = (ClientProof::new("s3cret"), ClientProof::new("a.b.c"));
+    let scopes = ["one".to_owned()];
+    let asked = |id: &str, values: &[(&str, &str)]| {
+        let known = |name: &str| values.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        let entry = catalogue.get(&id.parse().unwrap()).expect("an entry").filled(&BTreeMap::new(), known).unwrap();
+        let client = Client { id: "me", proof: Some(&secret), redirect_uri: "https://h/cb" };
+        let request = issue(&entry, &client, &scopes, Some(&assertion)).expect("a request");
+        (request.url.to_string(), json!(body(&request)), entry.assertion.clone())
+    };
+    let (url, form, _) = asked("box-client-credentials", &[("enterprise_id", "123")]);
+    assert_eq!(url, "https://api.box.com/oauth2/token");
+    let expected = json!({
+        "grant_type": "client_credentials", "scope": "one", "client_id": "me", "client_secret": "s3cret",
+        "box_subject_type": "enterprise", "box_subject_id": "123",
+    });
+    assert_eq!(form, expected);
+    let bearer = |scope: bool| {
+        let mut form = json!({ "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": "a.b.c" });
+        if scope {
+            form["scope"] = json!("one");
+        }
+        form
+    };
+    let user = "01234567-89ab-cdef-0123-456789abcdef";
+    for (id, values, to, in_form, subject, audience) in [
+        (
+            "docusign-jwt",
+            [("user_id", user)],
+            "https://account.docusign.com/oauth/token",
+            false,
+            user,
+            "account.docusign.com",
+        ),
+        (
+            "google-service-account",
+            [("user", "a@b.example")],
+            "https://oauth2.googleapis.com/token",
+            false,
+            "a@b.example",
+            "https://oauth2.googleapis.com/token",
+        ),
+        (
+            "google-service-account",
+            [("nobody", "")],
+            "https://oauth2.googleapis.com/token",
+            false,
+            "",
+            "https://oauth2.googleapis.com/token",
+        ),
+        (
+            "salesforce-jwt",
+            [("user", "a@b.example")],
+            "https://login.salesforce.com/services/oauth2/token",
+            true,
+            "a@b.example",
+            "https://login.salesforce.com",
+        ),
+    ] {
+        let (url, form, claims) = asked(id, &values);
+        let claims = claims.expect("an assertion");
+        assert_eq!((url.as_str(), form), (to, bearer(in_form)), "{id}");
+        assert_eq!((claims.subject.as_str(), claims.audience.as_str()), (subject, audience), "{id}");
+    }
+}

@@ -2,6 +2,7 @@
 //! where the provider has to misbehave.
 
 mod fixed;
+mod given;
 mod issued;
 mod private_key;
 
