@@ -118,6 +118,9 @@ pub struct Life {
     /// The latest forced refresh or report that started one.
     #[serde(with = "opt_millis")]
     pub last_forced_at: Option<Timestamp>,
+    /// The end of the access token that its subject has been reminded of, so that each end is told once.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "opt_millis")]
+    pub end_told: Option<Timestamp>,
     /// A verdict that the mass-verdict brake holds back; the connection reads as `connected`.
     pub suspect: Option<Suspect>,
 }
@@ -275,6 +278,7 @@ impl Life {
             next_attempt: None,
             not_before: None,
             last_forced_at: None,
+            end_told: None,
             suspect: None,
         }
     }

@@ -11,7 +11,7 @@ use crate::grant::GrantFacts;
 use crate::notice::NoticeKind;
 use crate::outcome::{Class, Failure, Spent};
 use crate::policy::Policy;
-use crate::provider::{Provider, ReplayKind};
+use crate::provider::{Provider, Renewal, ReplayKind};
 use crate::time::Timestamp;
 
 /// What happened.
@@ -36,6 +36,8 @@ pub enum Event {
     },
     /// The access token has ended and nothing can renew it.
     Ended,
+    /// It will end soon, and somebody has to bring another.
+    EndNear,
     /// The provider has not answered for long enough that people should know, though no attempt was made (open breaker).
     Stalled,
     /// The mass-verdict brake is let go: the verdict applies, or the connection is tried again.
@@ -88,6 +90,7 @@ pub fn advance(life: Life, event: Event, around: &Circumstances<'_>, now: Timest
         Event::GrantReplaced { grant } => replaced(life, grant),
         Event::Failed { failure, sent_at } => failed(life, &failure, sent_at, around, now),
         Event::Ended => ended(life, now),
+        Event::EndNear => end_near(life),
         Event::Stalled => stalled(life, now),
         Event::BrakeReleased { apply } => brake_released(life, apply, now),
         Event::BrakePulled => brake_pulled(life, around, now),
@@ -162,7 +165,9 @@ fn last_failure(failure: &Failure, now: Timestamp) -> LastFailure {
 fn refused(life: Life, failure: &Failure, around: &Circumstances<'_>, now: Timestamp) -> Transition {
     let policy = around.policy;
     let count = life.auth_failures.saturating_add(1);
-    let said_dead = failure.class == Class::InvalidGrant;
+    // Where the client alone gets its tokens there is no consent that could have ended, and nobody to reconnect.
+    let has_person = around.provider.renewal != Renewal::Reissue;
+    let said_dead = failure.class == Class::InvalidGrant && has_person;
     let limit = if said_dead { policy.invalid_grant_limit } else { policy.auth_failure_limit };
     let reason = match (said_dead, life.uncertain) {
         // Where nothing rotates, an unanswered sending can't have spent the token.
@@ -172,7 +177,7 @@ fn refused(life: Life, failure: &Failure, around: &Circumstances<'_>, now: Times
     };
     let next = now.plus(policy.auth_retry);
     let life = Life { auth_failures: count, next_attempt: Some(next), not_before: None, ..life };
-    let subjects_fault = said_dead || around.others_work;
+    let subjects_fault = has_person && (said_dead || around.others_work);
     if count >= limit.max(1) && subjects_fault {
         if around.brake {
             return suspected(life, reason, policy, now);
@@ -329,6 +334,15 @@ fn ended(life: Life, now: Timestamp) -> Transition {
     }
     let episode = life.episode.clone().unwrap_or(Episode { since: now, told: Vec::new() });
     verdict(Life { episode: Some(episode), ..life }, ReauthReason::NoRefreshToken, now)
+}
+
+/// Told once for each end, and no trouble: the credential works until then.
+fn end_near(life: Life) -> Transition {
+    let end = life.grant.as_ref().and_then(|grant| grant.expiry.at());
+    if life.status != Status::Connected || end.is_none() || life.end_told == end {
+        return quiet(life);
+    }
+    Transition { notices: vec![NoticeKind::Expiring], ..quiet(Life { end_told: end, ..life }) }
 }
 
 fn stalled(life: Life, now: Timestamp) -> Transition {

@@ -16,6 +16,8 @@ pub enum NoticeKind {
     Trouble,
     /// It works again.
     Recovered,
+    /// A credential that nothing renews ends soon; bring another.
+    Expiring,
     /// It was renewed (only for those who asked to be told).
     Refreshed,
     /// The operator must mend something.
@@ -24,12 +26,13 @@ pub enum NoticeKind {
 
 impl NoticeKind {
     /// All kinds.
-    pub const ALL: [NoticeKind; 7] = [
+    pub const ALL: [NoticeKind; 8] = [
         NoticeKind::Warning,
         NoticeKind::Disconnected,
         NoticeKind::RateLimited,
         NoticeKind::Trouble,
         NoticeKind::Recovered,
+        NoticeKind::Expiring,
         NoticeKind::Refreshed,
         NoticeKind::OperatorAlert,
     ];
@@ -42,6 +45,7 @@ impl NoticeKind {
             NoticeKind::RateLimited => "rate_limited",
             NoticeKind::Trouble => "trouble",
             NoticeKind::Recovered => "recovered",
+            NoticeKind::Expiring => "expiring",
             NoticeKind::Refreshed => "refreshed",
             NoticeKind::OperatorAlert => "operator_alert",
         }
@@ -67,6 +71,9 @@ impl NoticeKind {
             NoticeKind::RateLimited => format!("{provider} is limiting requests; we retry by ourselves."),
             NoticeKind::Trouble => format!("{provider} does not answer; we retry by ourselves."),
             NoticeKind::Recovered => format!("{provider} works again."),
+            NoticeKind::Expiring => {
+                format!("The access to {provider} ends soon and nothing renews it; bring a new one.")
+            }
             NoticeKind::Refreshed => format!("{provider} was renewed."),
             NoticeKind::OperatorAlert => format!("{provider} needs the operator's attention."),
         }

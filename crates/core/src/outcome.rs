@@ -124,6 +124,11 @@ impl Failure {
         Failure::on_the_way(Class::Ambiguous, Spent::Unknown, detail.into())
     }
 
+    /// Our client has nothing to show for itself, so nothing was sent; `detail` says why, without secrets.
+    pub fn unusable_client(detail: impl Into<String>) -> Self {
+        Failure::on_the_way(Class::InvalidClient, Spent::No, detail.into())
+    }
+
     fn on_the_way(class: Class, spent: Spent, detail: String) -> Self {
         Failure { class, detail, code: None, retry_after: None, spent, salvaged_refresh_token: None }
     }

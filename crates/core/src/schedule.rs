@@ -10,13 +10,15 @@ use crate::connection::{Life, ReauthReason, Status};
 use crate::grant::GrantFacts;
 use crate::lifetime::Expiry;
 use crate::policy::Policy;
-use crate::provider::{Provider, Renewal};
+use crate::provider::{CredentialKind, Provider, Renewal};
 use crate::time::Timestamp;
 
 /// A grant whose lifetime nobody knows is refreshed this often, if it can be (docs/lifecycle.md, "Lifetimes").
 const UNKNOWN_LIFETIME_REFRESH: Duration = Duration::from_secs(24 * 3600);
 /// The margin of grants that renew themselves by the live access token (Facebook, Instagram, Threads).
 const SELF_RENEWAL_MARGIN: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long before its end a static credential's end is told, at most a third of its life.
+const END_TOLD_AHEAD: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// How fresh an access token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -98,7 +100,11 @@ pub fn is_short(facts: &GrantFacts, provider: &Provider) -> bool {
 
 /// The longest before its end that a token of an integration can be due: what looks for due ones looks so far ahead.
 pub fn widest_margin(provider: &Provider, policy: &Policy) -> Duration {
-    let margin = if provider.renewal == Renewal::AccessToken { SELF_RENEWAL_MARGIN } else { policy.margin };
+    let margin = match (provider.kind, provider.renewal) {
+        (CredentialKind::Static, _) => END_TOLD_AHEAD,
+        (_, Renewal::AccessToken) => SELF_RENEWAL_MARGIN,
+        _ => policy.margin,
+    };
     // The jitter goes a tenth further.
     margin.mul_f64(1.1)
 }
@@ -108,6 +114,7 @@ pub fn is_renewable(facts: &GrantFacts, provider: &Provider, now: Timestamp) -> 
     match provider.renewal {
         Renewal::RefreshToken => facts.has_refresh_token,
         Renewal::AccessToken => facts.is_alive(now),
+        Renewal::Reissue => true,
         Renewal::None => false,
     }
 }
@@ -125,7 +132,7 @@ pub fn freshness(
     };
     match facts.expiry {
         Expiry::Never => Freshness::NonExpiring,
-        Expiry::Unknown if facts.has_refresh_token => Freshness::Valid,
+        Expiry::Unknown if facts.has_refresh_token || provider.renewal == Renewal::Reissue => Freshness::Valid,
         Expiry::Unknown => Freshness::NonExpiring,
         Expiry::At { at } if at <= now => Freshness::Expired,
         Expiry::At { at } => {
@@ -224,17 +231,22 @@ pub fn due_at(life: &Life, provider: &Provider, policy: &Policy, jitter: f64) ->
     let renewable = match provider.renewal {
         Renewal::RefreshToken => facts.has_refresh_token,
         Renewal::AccessToken => facts.has_access_token,
+        Renewal::Reissue => true,
         Renewal::None => false,
     };
     if !renewable {
-        // At its end the connection is marked: nothing renews it.
-        return facts.expiry.at();
+        // At its end the connection is marked: nothing renews it. A person who has to bring another is told before.
+        return end_told_at(life, provider).or(facts.expiry.at());
     }
     if let Some(next) = life.next_attempt {
         return Some(next);
     }
     if is_short(facts, provider) {
         return Some(facts.issued_at);
+    }
+    if provider.renewal == Renewal::Reissue && !facts.has_access_token {
+        // The first one of all.
+        return policy.background.then_some(facts.issued_at);
     }
     let by_access = match facts.expiry {
         Expiry::At { at } => {
@@ -249,6 +261,15 @@ pub fn due_at(life: &Life, provider: &Provider, policy: &Policy, jitter: f64) ->
     let floor = if came_expired(facts) { facts.issued_at.plus(policy.force_interval) } else { facts.issued_at };
     let floor = earliest_refresh(facts, provider).map_or(floor, |earliest| floor.max(earliest));
     [by_access, keep_alive_at(facts, provider)].into_iter().flatten().min().map(|due| due.max(floor))
+}
+
+/// When the end of a credential that a person has to bring again is told; none: there is no such end, or it was told.
+pub fn end_told_at(life: &Life, provider: &Provider) -> Option<Timestamp> {
+    let facts = life.grant.as_ref().filter(|_| life.status == Status::Connected)?;
+    let end = facts.expiry.at().filter(|end| provider.kind == CredentialKind::Static && life.end_told != Some(*end))?;
+    // Who brings one that ends next week has just seen so.
+    let ahead = END_TOLD_AHEAD.min(end.since(facts.issued_at) / 3);
+    Some(end.minus(ahead))
 }
 
 /// When a refresh token must be used lest it die of idleness: in the last tenth of its idle limit, at most 7 days before the end.

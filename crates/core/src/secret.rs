@@ -84,6 +84,8 @@ kinds! {
     RefreshToken = Refresh, "refresh token";
     /// A client secret (RFC 6749 §2.3.1).
     ClientSecret = Client, "client secret";
+    /// What a client shows for itself: its secret, or what was signed with its key. The key itself never is one.
+    ClientProof = Proof, "client proof";
     /// An authorization code (RFC 6749 §1.3.1).
     AuthorizationCode = Code, "authorization code";
     /// A device code (RFC 8628 §3.2).

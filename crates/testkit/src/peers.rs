@@ -69,11 +69,20 @@ pub struct OidcOptions {
     pub par_required: bool,
     /// Whether clients register themselves (RFC 7591).
     pub registration: bool,
+    /// Further arguments of the peer, such as `--client-key rsa`; its `server.mjs` lists them.
+    pub more: Vec<&'static str>,
 }
 
 impl Default for OidcOptions {
     fn default() -> Self {
-        Self { access_ttl: 60, refresh_ttl: 3600, redirect_uris: Vec::new(), par_required: false, registration: false }
+        Self {
+            access_ttl: 60,
+            refresh_ttl: 3600,
+            redirect_uris: Vec::new(),
+            par_required: false,
+            registration: false,
+            more: Vec::new(),
+        }
     }
 }
 
@@ -95,6 +104,10 @@ pub struct OidcAbout {
     pub client_id: String,
     /// Its secret, sent by Basic.
     pub client_secret: String,
+    /// How it authenticates, in the words of OpenID Connect.
+    pub client_auth: String,
+    /// Its private key, where it has one.
+    pub client_keys: Option<ClientKeys>,
     /// The authorization endpoint.
     pub authorize_url: String,
     /// The token endpoint.
@@ -105,6 +118,17 @@ pub struct OidcAbout {
     pub userinfo_url: String,
     control_url: String,
     access_ttl: u64,
+}
+
+/// One private key, as consoles give it out.
+#[derive(Clone, Deserialize)]
+pub struct ClientKeys {
+    /// PEM of PKCS#8.
+    pub pkcs8: String,
+    /// PEM of PKCS#1 (RSA) or SEC1 (EC).
+    pub traditional: String,
+    /// A JWK with a `kid`.
+    pub jwk: String,
 }
 
 impl OidcProvider {
@@ -123,7 +147,8 @@ impl OidcProvider {
         let mut node = Command::new("node");
         node.arg("server.mjs")
             .args(["--access-ttl", &options.access_ttl.to_string()])
-            .args(["--refresh-ttl", &options.refresh_ttl.to_string()]);
+            .args(["--refresh-ttl", &options.refresh_ttl.to_string()])
+            .args(&options.more);
         for uri in &options.redirect_uris {
             node.args(["--redirect-uri", uri]);
         }
@@ -147,7 +172,12 @@ impl OidcProvider {
             "userinfo_url": self.about.userinfo_url,
             "account_id_pointer": "/sub",
             "account_name_pointer": "/name",
-            "client_auth": "basic",
+            "client_auth": match self.about.client_auth.as_str() {
+                "private_key_jwt" => "private_key_jwt",
+                "signed_secret" => "body",
+                "none" => "none",
+                _ => "basic",
+            },
             "pkce": true,
             "scope_separator": " ",
             "replay": "family",
@@ -162,6 +192,14 @@ impl OidcProvider {
     pub async fn revoke(&self, account: &str) -> Result<u64, HttpError> {
         let reply = Http::new(&self.about.control_url).form("/revoke", &[("account", account)]).await?;
         reply.json()["revoked"].as_u64().ok_or_else(|| HttpError::Content(reply.text()))
+    }
+
+    /// What it knows of an access token that a client got by itself; an empty object for one that is not good.
+    ///
+    /// # Errors
+    /// When the peer does not answer.
+    pub async fn issued(&self, token: &str) -> Result<Value, HttpError> {
+        Ok(Http::new(&self.about.control_url).form("/issued", &[("token", token)]).await?.json())
     }
 
     /// How many token requests it granted and how many it refused.

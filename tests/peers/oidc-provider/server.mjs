@@ -5,7 +5,11 @@
 // when a used one comes again. A person signs in by typing an account id; consent is given without asking again.
 //
 //   node server.mjs [--access-ttl 60] [--refresh-ttl 3600] [--redirect-uri URL]… [--client-auth client_secret_basic]
-//                   [--par-required] [--registration]
+//                   [--par-required] [--registration] [--client-key rsa|ec] [--grant client_credentials]…
+//
+// With --client-key the client has a key, told as PEM and JWK, and authenticates by it: private_key_jwt, or
+// --client-auth signed_secret for a JWT in place of the secret. --grant adds a grant type: client_credentials, or
+// jwt_bearer (then without client authentication, unless --client-auth says one).
 //
 // With --par-required it takes nothing but pushed requests (RFC 9126); with --registration clients register themselves (RFC 7591).
 // Lifetimes are whole seconds. Without --redirect-uri any http address on loopback is accepted. `POST /control/revoke`
@@ -14,13 +18,16 @@ import { createServer } from 'node:http';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import Provider from 'oidc-provider';
+import { clientKey, JWT_BEARER, keysOfClient, subjectOf, takeJwtBearer, takeSignedSecret } from './signed.mjs';
 
 const { values: args } = parseArgs({
   options: {
     'access-ttl': { type: 'string', default: '60' },
     'refresh-ttl': { type: 'string', default: '3600' },
     'redirect-uri': { type: 'string', multiple: true, default: [] },
-    'client-auth': { type: 'string', default: 'client_secret_basic' },
+    'client-auth': { type: 'string' },
+    'client-key': { type: 'string' },
+    grant: { type: 'string', multiple: true, default: [] },
     'par-required': { type: 'boolean', default: false },
     registration: { type: 'boolean', default: false },
   },
@@ -30,13 +37,22 @@ const server = createServer();
 await new Promise((ready) => server.listen(0, '127.0.0.1', ready));
 const issuer = `http://127.0.0.1:${server.address().port}`;
 
+const key = args['client-key'] ? clientKey(args['client-key']) : undefined;
+const bearer = args.grant.includes('jwt_bearer');
+const clientAuth = args['client-auth'] ?? (bearer ? 'none' : key ? 'private_key_jwt' : 'client_secret_basic');
 const client = {
   client_id: 'evergrant',
   client_secret: randomBytes(32).toString('base64url'),
-  grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
+  grant_types: [
+    'authorization_code',
+    'refresh_token',
+    'urn:ietf:params:oauth:grant-type:device_code',
+    ...args.grant.map((name) => (name === 'jwt_bearer' ? JWT_BEARER : name)),
+  ],
   response_types: ['code'],
   redirect_uris: args['redirect-uri'].length ? args['redirect-uri'] : ['http://127.0.0.1/callback'],
-  token_endpoint_auth_method: args['client-auth'],
+  token_endpoint_auth_method: clientAuth === 'signed_secret' ? 'client_secret_post' : clientAuth,
+  ...(key && { jwks: { keys: [key.public] } }),
 };
 
 const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
@@ -50,7 +66,9 @@ const provider = new Provider(issuer, {
     accountId: id,
     claims: () => ({ sub: id, name: `Person ${id}`, email: `${id}@example.com` }),
   }),
+  scopes: ['openid', 'offline_access', 'jobs:run', 'jobs:read'],
   features: {
+    clientCredentials: { enabled: true },
     deviceFlow: { enabled: true },
     devInteractions: { enabled: false },
     introspection: { enabled: true },
@@ -65,6 +83,7 @@ const provider = new Provider(issuer, {
   ttl: {
     AccessToken: Number(args['access-ttl']),
     AuthorizationCode: 60,
+    ClientCredentials: Number(args['access-ttl']),
     Grant: 14 * 24 * 3600,
     IdToken: 3600,
     Interaction: 3600,
@@ -72,6 +91,9 @@ const provider = new Provider(issuer, {
     Session: 14 * 24 * 3600,
   },
 });
+
+if (bearer) takeJwtBearer(provider, keysOfClient(key), issuer);
+if (clientAuth === 'signed_secret') takeSignedSecret(provider, keysOfClient(key), client.client_id, issuer);
 
 // A test does not know its own port before this server must know it.
 if (!args['redirect-uri'].length) {
@@ -128,6 +150,11 @@ async function own(req, res, path) {
   const answer = (status, type, body) => res.writeHead(status, { 'content-type': type }).end(body);
   const json = (value) => answer(200, 'application/json', JSON.stringify(value));
   if (path === '/control/calls') return json(calls);
+  if (path === '/control/issued') {
+    const text = (await form(req)).get('token');
+    const token = await provider.ClientCredentials.find(text);
+    return json(token ? { client_id: token.clientId, scope: token.scope, sub: subjectOf.get(text) } : {});
+  }
   if (path === '/control/revoke') return json({ revoked: await revoke((await form(req)).get('account')) });
   const details = await provider.interactionDetails(req, res);
   if (req.method === 'POST') {
@@ -153,7 +180,8 @@ console.log(JSON.stringify({
   issuer,
   client_id: client.client_id,
   client_secret: client.client_secret,
-  client_auth: client.token_endpoint_auth_method,
+  client_auth: clientAuth,
+  client_keys: key?.told,
   authorize_url: `${issuer}/auth`,
   token_url: `${issuer}/token`,
   revoke_url: `${issuer}/token/revocation`,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use url::Url;
 
-use super::{mechanisms, variables};
+use super::{kinds, mechanisms, variables};
 use crate::account;
 use crate::outcome::Class;
 use crate::provider::{CredentialKind, Provider, Renewal, Rule};
@@ -42,8 +42,16 @@ const NOT_IN_AUTHORIZE: [&str; 10] = [
     "request_uri",
 ];
 /// Parameters of token requests that an entry can't set.
-const NOT_IN_TOKEN: [&str; 6] =
-    ["client_secret", "code", "code_verifier", "redirect_uri", "refresh_token", "access_token"];
+const NOT_IN_TOKEN: [&str; 8] = [
+    "client_secret",
+    "client_assertion",
+    "assertion",
+    "code",
+    "code_verifier",
+    "redirect_uri",
+    "refresh_token",
+    "access_token",
+];
 /// Headers that an entry can't set: they carry credentials, or belong to the connection.
 pub(super) const NOT_AS_HEADER: [&str; 7] =
     ["authorization", "host", "content-length", "transfer-encoding", "connection", "cookie", "expect"];
@@ -77,7 +85,7 @@ pub(super) fn check(entry: &Provider, private_networks: bool) -> Checked {
 }
 
 fn endpoints(entry: &Provider, private_networks: bool) -> Checked {
-    if entry.kind == CredentialKind::Oauth2 && !entry.template && entry.token_url.is_empty() {
+    if entry.kind.has_token_endpoint() && !entry.template && entry.token_url.is_empty() {
         return Err(Fault::new("token_url", "expected the token endpoint"));
     }
     let urls = [
@@ -137,9 +145,7 @@ pub(super) fn host_of(text: &str) -> Option<String> {
 }
 
 fn kind(entry: &Provider) -> Checked {
-    if entry.kind == CredentialKind::Static && entry.renewal != Renewal::None {
-        return Err(Fault::new("renewal", "expected \"none\": a static credential can't be renewed"));
-    }
+    kinds::check(entry)?;
     oauth1(entry)?;
     if entry.access_never_expires && entry.access_lifetime.is_some() {
         return Err(Fault::new(

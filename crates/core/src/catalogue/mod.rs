@@ -8,6 +8,7 @@ mod check;
 mod domain;
 mod error;
 mod inherit;
+mod kinds;
 mod lint;
 mod mechanisms;
 mod names;
@@ -130,6 +131,7 @@ impl Catalogue {
         if whole.name.is_empty() {
             whole.name = check::host_of(&whole.token_url).unwrap_or_else(|| INLINE.to_owned());
         }
+        kinds::settle(&mut whole);
         check::check(&whole, private_networks)?;
         Ok(whole)
     }

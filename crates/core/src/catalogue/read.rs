@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{EntryError, EntryErrors, Wrong};
-use super::{check, inherit, names};
+use super::{check, inherit, kinds, names};
 use crate::id::ProviderId;
 use crate::policy::PolicyOverrides;
-use crate::provider::{AfterGrant, Also, Provider, Rule, SecondExchange};
+use crate::provider::{AfterGrant, Also, Provider, Rule, SecondExchange, SignedClaims};
 
 /// A file that is TOML with known fields of the right types.
 struct File<'t> {
@@ -98,6 +98,7 @@ fn entry(
         table.try_into().map_err(|why: toml::de::Error| at_top(Wrong::Type(why.message().to_owned())))?;
     entry.id = Some(id.clone());
     entry.extends = None;
+    kinds::settle(&mut entry);
     check::check_file(&entry, private_networks).map_err(|fault| {
         let line = file.line_of(&fault.field);
         file.error(&fault.field, line, Wrong::Value { expected: fault.expected })
@@ -136,6 +137,11 @@ impl File<'_> {
         for (table, known) in [("policy", PolicyOverrides::NAMES), ("second_exchange", names::of::<SecondExchange>())] {
             if let Some(inner) = self.places.get(table).and_then(|value| value.get_ref().as_table()) {
                 errors.extend(self.unknown_in(inner, &format!("{table}."), known));
+            }
+        }
+        for field in ["client_assertion", "signed_secret", "assertion"] {
+            if let Some(signed) = self.places.get(field).and_then(|value| value.get_ref().as_table()) {
+                errors.extend(self.unknown_in(signed, &format!("{field}."), names::of::<SignedClaims>()));
             }
         }
         let lists =

@@ -12,6 +12,10 @@ const TRIED: [&str; 2] = ["evergrant-one", "evergrant-two"];
 pub(super) fn check(entry: &Provider) -> Result<(), Fault> {
     for (name, variable) in &entry.variables {
         shape(name, variable)?;
+        if let Some(field) = variable.claim.then(|| unsigned_place(entry, name)).flatten() {
+            let expected = format!("expected false, because it stands in `{field}`, which is not signed");
+            return Err(Fault::new(format!("variables.{name}.claim"), expected));
+        }
         if !variable.may_come_from_anywhere() || variable.is_enumeration() {
             continue;
         }
@@ -98,7 +102,27 @@ fn endpoints(entry: &Provider) -> Vec<(&'static str, &str)> {
     single.into_iter().chain(calls).chain(second).collect()
 }
 
+/// The first address or parameter that a variable stands in.
+fn unsigned_place(entry: &Provider, name: &str) -> Option<String> {
+    let stands = |(_, text): &(String, &str)| names_in(text).any(|found| found == name);
+    unsigned(entry).into_iter().find(stands).map(|(field, _)| field)
+}
+
 fn texts(entry: &Provider) -> Vec<(String, &str)> {
+    let signed = [
+        ("client_assertion", &entry.client_assertion),
+        ("signed_secret", &entry.signed_secret),
+        ("assertion", &entry.assertion),
+    ];
+    let signed = signed.into_iter().filter_map(|(field, claims)| Some((field, claims.as_ref()?)));
+    let signed =
+        signed.flat_map(|(field, claims)| claims.texts().map(move |(of, text)| (format!("{field}.{of}"), text)));
+    let mut all = unsigned(entry);
+    all.extend(signed);
+    all
+}
+
+fn unsigned(entry: &Provider) -> Vec<(String, &str)> {
     let params = [
         ("authorize_params", &entry.authorize_params),
         ("token_params", &entry.token_params),

@@ -16,12 +16,14 @@ use crate::policy::{PolicyOverrides, Seconds};
 mod after_grant;
 mod also;
 mod second_exchange;
+mod signed;
 mod variables;
 mod words;
 
 pub use after_grant::{AfterGrant, CallMethod, USERINFO};
 pub use also::Also;
 pub use second_exchange::SecondExchange;
+pub use signed::{SignedClaims, SigningAlgorithm};
 pub(crate) use variables::names_in;
 pub use variables::{Unfilled, Variable};
 pub use words::{
@@ -121,6 +123,15 @@ pub struct Provider {
 
     /// How the client authenticates at the token endpoint.
     pub client_auth: ClientAuth,
+    /// What the client signs to authenticate, where `client_auth` is `private_key_jwt` and more than the usual is wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_assertion: Option<SignedClaims>,
+    /// What the client signs in place of a secret (Apple): the operator gives the key, or a JWT that is ready made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed_secret: Option<SignedClaims>,
+    /// What the client signs in place of a grant, where `kind` is `jwt_bearer`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assertion: Option<SignedClaims>,
     /// How the token request is written.
     pub token_format: TokenFormat,
     /// What this provider calls parameters of RFC 6749, in authorization and token requests: `client_id = "client_key"`. An
@@ -230,9 +241,21 @@ impl Provider {
         }
     }
 
-    /// The endpoint for refreshes.
+    /// The endpoint for refreshes, and for what is issued anew.
     pub fn refresh_endpoint(&self) -> &str {
-        if self.refresh_url.is_empty() { &self.token_url } else { &self.refresh_url }
+        if self.refresh_url.is_empty() || self.kind.is_issued() { &self.token_url } else { &self.refresh_url }
+    }
+
+    /// Whether a person can sign in there with a browser.
+    pub fn has_sign_in(&self) -> bool {
+        self.kind == CredentialKind::Oauth2 && !self.authorize_url.is_empty()
+    }
+
+    /// Whether the client's secret is a private key, or may be one: it signs, and never leaves.
+    pub fn signs_with_key(&self) -> bool {
+        self.client_auth == ClientAuth::PrivateKeyJwt
+            || self.signed_secret.is_some()
+            || self.kind == CredentialKind::JwtBearer
     }
 
     /// The refresh token's idle limit, where the provider has one that a refresh renews.

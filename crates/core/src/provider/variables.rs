@@ -10,7 +10,7 @@ use std::sync::Arc;
 use regex_lite::Regex;
 use serde::{Deserialize, Serialize};
 
-use super::Provider;
+use super::{Provider, SignedClaims};
 
 /// The longest value, in bytes: as long as a host name can be.
 const LONGEST: usize = 253;
@@ -30,11 +30,17 @@ pub struct Variable {
     pub default: Option<String>,
     /// Whether it decides at whose domain secrets arrive (a server of one's own): then only the operator gives it.
     pub host: bool,
+    /// Whether it stands in what is signed alone, and in no address or parameter: then it may be an address of mail, or empty.
+    pub claim: bool,
 }
 
 impl Variable {
     /// Whether a value can stand for this variable.
     pub fn accepts(&self, value: &str) -> bool {
+        if self.claim {
+            let odd = |c: char| c.is_control() || "{}".contains(c);
+            return value.len() <= LONGEST && !value.chars().any(odd) && self.fits(value);
+        }
         let port = |byte: u8| byte == b':' && self.host;
         let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || port(byte);
         (1..=LONGEST).contains(&value.len())
@@ -192,6 +198,12 @@ impl Provider {
             .chain(self.refresh_params.values_mut())
             .chain(self.after_grant.iter_mut().map(|call| &mut call.url))
             .chain(self.second_exchange.iter_mut().map(|second| &mut second.url))
+            .chain(
+                [&mut self.client_assertion, &mut self.signed_secret, &mut self.assertion]
+                    .into_iter()
+                    .flatten()
+                    .flat_map(SignedClaims::templates),
+            )
     }
 }
 

@@ -11,8 +11,35 @@ pub enum CredentialKind {
     Oauth2,
     /// OAuth 1.0a (RFC 5849): signed requests, and tokens with a secret of their own.
     Oauth1,
-    /// A token that a person pastes (API key, personal access token): never refreshed.
+    /// A token that a person pastes (API key, personal access token, user name and password): never refreshed.
     Static,
+    /// The client's own access (RFC 6749 §4.4): no person, no browser; each token is issued anew.
+    ClientCredentials,
+    /// A JWT that the client signs stands for the grant (RFC 7523 §2.1): no browser; each token is issued anew.
+    JwtBearer,
+}
+
+impl CredentialKind {
+    /// The word in an entry and in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            CredentialKind::Oauth2 => "oauth2",
+            CredentialKind::Oauth1 => "oauth1",
+            CredentialKind::Static => "static",
+            CredentialKind::ClientCredentials => "client_credentials",
+            CredentialKind::JwtBearer => "jwt_bearer",
+        }
+    }
+
+    /// Whether the client alone gets each token, by the same request again: nothing is spent, and nobody can reconnect it.
+    pub const fn is_issued(self) -> bool {
+        matches!(self, CredentialKind::ClientCredentials | CredentialKind::JwtBearer)
+    }
+
+    /// Whether its tokens come from a token endpoint.
+    pub const fn has_token_endpoint(self) -> bool {
+        !matches!(self, CredentialKind::Static)
+    }
 }
 
 /// How the client authenticates (RFC 6749 §2.3).
@@ -28,6 +55,8 @@ pub enum ClientAuth {
     Basic,
     /// HTTP Basic with the secret as the user name and no password; the client id is not sent (Stripe).
     SecretAsUsername,
+    /// A JWT that is signed with the client's private key (RFC 7523 §2.2, OpenID Connect Core §9).
+    PrivateKeyJwt,
     /// A public client: only the id is sent.
     None,
 }
@@ -187,6 +216,8 @@ pub enum Renewal {
     RefreshToken,
     /// The live access token is exchanged for a longer one (Facebook, Instagram, Threads).
     AccessToken,
+    /// The request that brought the first token, sent again: the kinds `client_credentials` and `jwt_bearer`.
+    Reissue,
     /// Nothing does.
     None,
 }

@@ -8,6 +8,7 @@ mod after_grant;
 mod client_auth;
 mod device;
 mod http_request;
+mod issue;
 mod oauth1;
 mod push;
 mod register;
@@ -17,6 +18,7 @@ pub use after_grant::after_grant;
 pub use client_auth::Client;
 pub use device::{device_authorization, exchange_device_code};
 pub use http_request::{HttpRequest, Method};
+pub use issue::issue;
 pub use oauth1::{Once, signed_exchange, signed_userinfo, temporary_credentials};
 pub use push::push;
 pub(crate) use register::method_name;
@@ -55,7 +57,7 @@ pub fn second_exchange(provider: &Provider, client: &Client<'_>, access_token: &
     Some(token_call(provider, client, &second.url, how, &[(param, access_token.expose())], &second.params))
 }
 
-/// What renews this grant now, if anything does and it is there.
+/// What renews this grant now, if it is its own token that does and that is there; what is issued anew is [`issue`]'s.
 pub fn renewal_of(
     provider: &Provider,
     client: &Client<'_>,
@@ -65,7 +67,7 @@ pub fn renewal_of(
     match provider.renewal {
         Renewal::RefreshToken => refresh_token.map(|token| refresh(provider, client, token)),
         Renewal::AccessToken => access_token.map(|token| renew(provider, client, token)),
-        Renewal::None => None,
+        Renewal::Reissue | Renewal::None => None,
     }
 }
 

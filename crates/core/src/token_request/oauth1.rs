@@ -55,7 +55,7 @@ fn signed(
     let signer = Signer {
         method: provider.signature_method,
         client_id: client.id,
-        client_secret: client.secret.map_or("", |secret| secret.expose()),
+        client_secret: client.proof.map_or("", |secret| secret.expose()),
         token,
     };
     let header = signer.header(method.as_str(), &url, further, once.nonce, once.seconds);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use evergrant_core::device::{NotStarted, Person, person, started};
 use evergrant_core::provider::{ClientAuth, Provider};
-use evergrant_core::secret::{ClientSecret, DeviceCode};
+use evergrant_core::secret::{ClientProof, DeviceCode};
 use evergrant_core::token_request::{Client, device_authorization, exchange_device_code};
 use serde_json::{Value, json};
 
@@ -20,8 +20,8 @@ fn provider(client_auth: ClientAuth) -> Provider {
 
 #[test]
 fn a_code_is_asked_for_and_then_the_grant() {
-    let secret = ClientSecret::new("s");
-    let client = Client { id: "id 1", secret: Some(&secret), redirect_uri: "https://host/cb" };
+    let secret = ClientProof::new("s");
+    let client = Client { id: "id 1", proof: Some(&secret), redirect_uri: "https://host/cb" };
     let scopes = ["a".to_owned(), "b".to_owned()];
     let asked = device_authorization(&provider(ClientAuth::Basic), &client, &scopes).unwrap();
     assert_eq!(asked.url.as_str(), "https://acme.example/device");

@@ -6,7 +6,7 @@ use evergrant_core::catalogue::Catalogue;
 use evergrant_core::lifetime::{Expiry, TokenSet};
 use evergrant_core::outcome::Outcome;
 use evergrant_core::provider::Provider;
-use evergrant_core::secret::{AccessToken, ClientSecret};
+use evergrant_core::secret::{AccessToken, ClientProof};
 use evergrant_core::time::Timestamp;
 use evergrant_core::token_answer::{AnswerParts, Purpose, classify};
 use evergrant_core::token_request::{Client, Method, renew, second_exchange};
@@ -24,8 +24,8 @@ fn entry() -> Provider {
 
 #[test]
 fn the_second_exchange_shows_the_secret_alone_and_the_renewal_nothing() {
-    let secret = ClientSecret::new("s&1");
-    let client = Client { id: "id", secret: Some(&secret), redirect_uri: "https://h/cb" };
+    let secret = ClientProof::new("s&1");
+    let client = Client { id: "id", proof: Some(&secret), redirect_uri: "https://h/cb" };
     let token = AccessToken::new("short+1");
     let sent = second_exchange(&entry(), &client, &token).expect("a request");
     let expected = "https://g.acme.example/long?access_token=short%2B1&client_secret=s%261&grant_type=ac_exchange";

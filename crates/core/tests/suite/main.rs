@@ -8,6 +8,7 @@ mod circuit;
 mod device;
 mod discovery;
 mod facts;
+mod kinds;
 mod lengthened;
 mod lifecycle;
 mod oauth1;

@@ -9,7 +9,7 @@ use evergrant_core::catalogue::Catalogue;
 use evergrant_core::oauth1::{parted, temporary};
 use evergrant_core::outcome::{Class, Outcome};
 use evergrant_core::provider::{CredentialKind, Provider};
-use evergrant_core::secret::{ClientSecret, CodeVerifier, OneTime};
+use evergrant_core::secret::{ClientProof, CodeVerifier, OneTime};
 use evergrant_core::time::Timestamp;
 use evergrant_core::token_answer::{AnswerParts, Purpose, classify};
 use evergrant_core::token_request::{Client, Once, signed_exchange, temporary_credentials};
@@ -75,8 +75,8 @@ fn the_browser_brings_back_a_verifier_or_a_refusal() {
 
 #[test]
 fn requests_are_signed_posts_without_a_body() {
-    let secret = ClientSecret::new("a-client-secret");
-    let client = Client { id: "client-1", secret: Some(&secret), redirect_uri: "https://app.example/callback" };
+    let secret = ClientProof::new("a-client-secret");
+    let client = Client { id: "client-1", proof: Some(&secret), redirect_uri: "https://app.example/callback" };
     let once = Once { nonce: "abc", seconds: 1_795_000_000 };
     let first = temporary_credentials(&provider(), &client, once).unwrap();
     let second = signed_exchange(&provider(), &client, ("t", "s"), "v", once).unwrap();

@@ -6,7 +6,7 @@ use evergrant_core::authorize::{
     AuthorizationRequest, NotPushed, authorization_params, authorization_url, pushed_url, request_uri, verifier,
 };
 use evergrant_core::provider::{ClientAuth, Provider, TokenFormat};
-use evergrant_core::secret::{ClientSecret, OneTime};
+use evergrant_core::secret::{ClientProof, OneTime};
 use evergrant_core::token_request::{Client, HttpRequest, push};
 
 fn provider() -> Provider {
@@ -35,8 +35,8 @@ fn with_request<T>(provider: &Provider, look: impl FnOnce(&AuthorizationRequest<
 
 fn pushing(provider: &Provider) -> Option<HttpRequest> {
     let params = with_request(provider, |request| authorization_params(request).expect("it can be made"));
-    let secret = ClientSecret::new("s&1");
-    push(provider, &Client { id: "id 1", secret: Some(&secret), redirect_uri: "https://host/cb" }, &params)
+    let secret = ClientProof::new("s&1");
+    push(provider, &Client { id: "id 1", proof: Some(&secret), redirect_uri: "https://host/cb" }, &params)
 }
 
 fn pairs(request: &HttpRequest) -> Vec<(String, String)> {

@@ -2,7 +2,7 @@
 
 use evergrant_core::catalogue::Catalogue;
 use evergrant_core::provider::Provider;
-use evergrant_core::secret::{AccessToken, ClientSecret, RefreshToken};
+use evergrant_core::secret::{AccessToken, ClientProof, RefreshToken};
 use evergrant_core::token_request::{Client, HttpRequest, Method, revoke};
 
 fn entry(more: &str) -> Provider {
@@ -10,8 +10,8 @@ fn entry(more: &str) -> Provider {
 }
 
 fn sent(entry: &Provider, refresh: Option<&str>, access: Option<&str>) -> Option<HttpRequest> {
-    let secret = ClientSecret::new("s&1");
-    let client = Client { id: "id/1", secret: Some(&secret), redirect_uri: "https://h/cb" };
+    let secret = ClientProof::new("s&1");
+    let client = Client { id: "id/1", proof: Some(&secret), redirect_uri: "https://h/cb" };
     revoke(entry, &client, refresh.map(RefreshToken::new).as_ref(), access.map(AccessToken::new).as_ref())
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use evergrant_core::provider::{ClientAuth, Provider, Renewal, RevokeWith, TokenFormat};
-use evergrant_core::secret::{AccessToken, AuthorizationCode, ClientSecret, CodeVerifier, RefreshToken};
+use evergrant_core::secret::{AccessToken, AuthorizationCode, ClientProof, CodeVerifier, RefreshToken};
 use evergrant_core::token_request::{self, Client, HttpRequest, Method};
 
 const REDIRECT_URI: &str = "https://h/cb?x=1";
@@ -22,8 +22,8 @@ fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 fn refresh(provider: &Provider, secret: Option<&str>) -> HttpRequest {
-    let secret = secret.map(ClientSecret::new);
-    let client = Client { id: "id 1", secret: secret.as_ref(), redirect_uri: REDIRECT_URI };
+    let secret = secret.map(ClientProof::new);
+    let client = Client { id: "id 1", proof: secret.as_ref(), redirect_uri: REDIRECT_URI };
     token_request::refresh(provider, &client, &RefreshToken::new("rt/+&1"))
 }
 
@@ -109,7 +109,7 @@ fn further_parameters_and_headers_replace_standard_ones() {
 
 #[test]
 fn a_code_is_exchanged_with_its_verifier_and_redirect_uri() {
-    let client = Client { id: "id", secret: None, redirect_uri: REDIRECT_URI };
+    let client = Client { id: "id", proof: None, redirect_uri: REDIRECT_URI };
     let (code, verifier) = (AuthorizationCode::new("c/1"), CodeVerifier::new("v~1"));
     let provider = Provider { token_params: map(&[("action", "requesttoken")]), ..provider() };
     let request = token_request::exchange_code(&provider, &client, &code, Some(&verifier));
@@ -129,8 +129,8 @@ fn a_live_access_token_renews_itself_where_nothing_else_does() {
         refresh_params: map(&[("grant_type", "fb_exchange_token")]),
         ..provider()
     };
-    let secret = ClientSecret::new("s");
-    let client = Client { id: "id", secret: Some(&secret), redirect_uri: REDIRECT_URI };
+    let secret = ClientProof::new("s");
+    let client = Client { id: "id", proof: Some(&secret), redirect_uri: REDIRECT_URI };
     let (rt, at) = (RefreshToken::new("rt"), AccessToken::new("at"));
     let request = token_request::renewal_of(&provider, &client, Some(&rt), Some(&at)).expect("a request");
     assert_eq!(text(&request), "fb_exchange_token=at&client_id=id&client_secret=s&grant_type=fb_exchange_token");
@@ -143,8 +143,8 @@ fn a_live_access_token_renews_itself_where_nothing_else_does() {
 
 #[test]
 fn a_revocation_sends_the_refresh_token_first() {
-    let secret = ClientSecret::new("s");
-    let client = Client { id: "id", secret: Some(&secret), redirect_uri: REDIRECT_URI };
+    let secret = ClientProof::new("s");
+    let client = Client { id: "id", proof: Some(&secret), redirect_uri: REDIRECT_URI };
     let (rt, at) = (RefreshToken::new("rt"), AccessToken::new("at"));
     let revoke = |provider: &Provider, rt, at| token_request::revoke(provider, &client, rt, at);
     let request = revoke(&provider(), Some(&rt), Some(&at)).expect("a request");
@@ -195,8 +195,8 @@ fn a_provider_with_words_of_its_own_is_spoken_to_in_them() {
         redirect_uri_on_refresh: true,
         ..provider()
     };
-    let client_secret = ClientSecret::new("s");
-    let client = Client { id: "id", secret: Some(&client_secret), redirect_uri: "https://h/cb" };
+    let client_secret = ClientProof::new("s");
+    let client = Client { id: "id", proof: Some(&client_secret), redirect_uri: "https://h/cb" };
     let exchange = token_request::exchange_code(&entry, &client, &AuthorizationCode::new("c"), None);
     assert_eq!(
         text(&exchange),

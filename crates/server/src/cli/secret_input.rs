@@ -1,7 +1,7 @@
 //! Secrets come from standard input, a file or a variable, never from an argument: arguments are seen by everybody on
 //! the machine, and shells remember them.
 
-use std::io::{BufRead as _, IsTerminal as _};
+use std::io::{BufRead as _, IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 
 use evergrant_core::secret::ClientSecret;
@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::console::Console;
 use super::error::{CliError, Result};
+use crate::config::can_be_secret;
 
 /// Where a client secret comes from.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -18,7 +19,7 @@ pub(crate) struct ClientSecretFrom {
     /// Read the client secret from standard input: one line
     #[arg(long)]
     client_secret_stdin: bool,
-    /// Read the client secret from this file
+    /// Read the client secret from this file: one line, or a private key (PEM, JWK, a console's JSON file)
     #[arg(long, value_name = "FILE")]
     client_secret_file: Option<PathBuf>,
     /// Read the client secret from this variable
@@ -43,10 +44,10 @@ impl ClientSecretFrom {
         let text = if self.client_secret_stdin {
             from_stdin(console, "Client secret: ")?
         } else if let Some(file) = &self.client_secret_file {
-            from_file(file)?
+            whole(&read_file(file)?)?
         } else if let Some(name) = &self.client_secret_env {
             let missing = || CliError::Usage(format!("--client-secret-env: the variable {name} is not set"));
-            one_line(console.environment.get(name).ok_or_else(missing)?)?
+            whole(console.environment.get(name).ok_or_else(missing)?)?
         } else {
             return Ok(None);
         };
@@ -54,23 +55,38 @@ impl ClientSecretFrom {
     }
 }
 
-/// A secret from a file.
+/// A secret of one line from a file.
 pub(super) fn from_file(file: &Path) -> Result<Zeroizing<String>> {
-    let text = std::fs::read_to_string(file).map_err(|why| CliError::File { file: file.to_owned(), why })?;
-    one_line(&Zeroizing::new(text))
+    one_line(&read_file(file)?)
 }
 
-/// A secret from standard input; asked for, and not shown, where that is a terminal.
+fn read_file(file: &Path) -> Result<Zeroizing<String>> {
+    let text = std::fs::read_to_string(file).map_err(|why| CliError::File { file: file.to_owned(), why })?;
+    Ok(Zeroizing::new(text))
+}
+
+/// A secret from standard input; asked for, and not shown, where that is a terminal. What is no terminal is read to its
+/// end where it begins as a key does.
 fn from_stdin(console: &Console, prompt: &str) -> Result<Zeroizing<String>> {
     let stdin = std::io::stdin();
     let quiet = stdin.is_terminal().then(|| Quiet::new(console, prompt));
     let mut line = Zeroizing::new(String::new());
-    stdin.lock().read_line(&mut line).map_err(|why| CliError::Stream { stream: "standard input", why })?;
+    let unread = |why| CliError::Stream { stream: "standard input", why };
+    stdin.lock().read_line(&mut line).map_err(unread)?;
+    if quiet.is_none() && line.starts_with(['{', '-']) {
+        stdin.lock().read_to_string(&mut line).map_err(unread)?;
+    }
     if quiet.is_some() {
         console.note("");
     }
     drop(quiet);
-    one_line(&line)
+    whole(&line)
+}
+
+/// A client's secret: one line, or a private key.
+fn whole(text: &str) -> Result<Zeroizing<String>> {
+    let text = text.trim_end_matches(['\r', '\n']);
+    if can_be_secret(text) { Ok(Zeroizing::new(text.to_owned())) } else { one_line(text) }
 }
 
 fn one_line(text: &str) -> Result<Zeroizing<String>> {

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::environment::Environment;
 use super::error::{ConfigError, SetBy};
 use super::file::Read;
+use super::secret_text::can_be_secret;
 use crate::written::WrittenProvider;
 
 /// One declared integration with its secrets read.
@@ -157,8 +158,8 @@ fn secret_of(
         _ => return Err(refused("say either where the secret's file is or which variable holds it".to_owned())),
     };
     let text = text.trim_end_matches(['\r', '\n']);
-    if text.is_empty() || text.chars().any(char::is_control) {
-        return Err(refused("the client secret must be one line of text".to_owned()));
+    if !can_be_secret(text) {
+        return Err(refused("the client secret must be one line of text, or a private key".to_owned()));
     }
     Ok(DeclaredSecret { secret: ClientSecret::new(text), expires_at: secret.expires_at, from })
 }

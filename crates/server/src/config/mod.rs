@@ -12,6 +12,7 @@ mod flags;
 mod master_key;
 mod reference;
 mod resolve;
+mod secret_text;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ pub use error::{ConfigError, SetBy};
 pub use flags::Flags;
 pub use master_key::{FoundMasterKey, MasterKeyError, MasterKeySource};
 pub use reference::{reference, template};
+pub use secret_text::can_be_secret;
 
 /// The configuration in force.
 #[derive(Clone, Debug)]

@@ -5,9 +5,12 @@
 //! could be closed by the provider at the very moment of sending, which would be an unanswered spend.
 
 mod address;
+pub mod assertion;
 mod issuer;
+mod key;
 mod transport;
 
 pub use address::{AddressPolicy, Refused};
 pub use issuer::{NotDescribed, describe};
+pub use key::Unusable;
 pub use transport::{Answer, Limits, Line, SendError, TlsSetup, Transport, Unsent};

@@ -176,7 +176,11 @@ impl Service {
         let mut refused = Revocation::Unsupported;
         for secret in secrets(integration, now) {
             let redirect_uri = self.callback_url(&integration.name);
-            let client = Client { id: &integration.client_id, secret, redirect_uri: &redirect_uri };
+            // The operator may mend it while the revocation waits.
+            let Ok(proof) = self.proof(integration, secret, &integration.provider.token_url) else {
+                return Revocation::Pending;
+            };
+            let client = Client { id: &integration.client_id, proof: proof.as_ref(), redirect_uri: &redirect_uri };
             let request =
                 revoke(&integration.provider, &client, grant.refresh_token.as_ref(), grant.access_token.as_ref());
             let Some(request) = request else { return Revocation::Unsupported };

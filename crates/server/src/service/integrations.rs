@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::Service;
 use super::access::Caller;
 use super::audit::line;
+use super::client;
 use super::connect::return_url;
 use super::error::{Conflict, Refusal};
 use super::known::unfit_param;
@@ -305,12 +306,17 @@ pub(super) fn check(integration: &Integration, now: Timestamp) -> Result<(), Ref
     if integration.client_secrets.len() > MOST_SECRETS {
         return Err(Refusal::invalid("client_secrets", format!("expected at most {MOST_SECRETS}")));
     }
-    if integration.client_secrets.is_empty() && integration.provider.client_auth == ClientAuth::Basic {
+    let provider = &integration.provider;
+    let wants_secret = provider.client_auth == ClientAuth::Basic || provider.signs_with_key();
+    if integration.client_secrets.is_empty() && wants_secret {
         let expected = "expected at least one: this provider wants clients to authenticate with a secret";
         return Err(Refusal::invalid("client_secrets", expected));
     }
     for (at, secret) in integration.client_secrets.iter().enumerate() {
-        text(&format!("client_secrets[{at}].secret"), secret.secret.expose(), 4096)?;
+        client::check_key(integration, at, &secret.secret)?;
+        if !provider.signs_with_key() {
+            text(&format!("client_secrets[{at}].secret"), secret.secret.expose(), 4096)?;
+        }
     }
     let ended = |secret: &StoredClientSecret| secret.expires_at.is_some_and(|end| end <= now);
     if !integration.client_secrets.is_empty() && integration.client_secrets.iter().all(ended) {

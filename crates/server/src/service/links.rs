@@ -55,7 +55,7 @@ pub fn is_for_now(connection: &Connection, link_mark: i64) -> bool {
 /// Whether a link alone is safe for a reconnect: only where just the known account is accepted.
 pub fn can_reconnect_by_link(connection: &Connection, integration: &Integration) -> bool {
     let provider = &integration.provider;
-    connection.account.is_some() && account::is_vouched_for(provider) && !provider.authorize_url.is_empty()
+    connection.account.is_some() && account::is_vouched_for(provider) && provider.has_sign_in()
 }
 
 /// Makes and reads links.
@@ -88,7 +88,7 @@ impl Links {
         let provider = &integration.provider;
         // A link alone does not say which shop; the application makes a session that does.
         let complete = provider.open_variables(&integration.params).next().is_none();
-        (complete && !provider.authorize_url.is_empty()).then(|| self.address(&self.signer.sign(link, end)))
+        (complete && provider.has_sign_in()).then(|| self.address(&self.signer.sign(link, end)))
     }
 
     /// Whether a token in an address is one of these.

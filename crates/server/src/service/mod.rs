@@ -3,6 +3,7 @@
 pub mod access;
 pub mod audit;
 pub mod checkup;
+mod client;
 pub mod connect;
 pub mod connections;
 pub mod declare;
@@ -14,6 +15,7 @@ pub mod health;
 pub mod idempotency;
 pub mod import;
 pub mod integrations;
+mod issue;
 mod issuer;
 pub mod jobs;
 pub mod keys;

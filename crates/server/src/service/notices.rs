@@ -154,6 +154,7 @@ fn by_default(kind: NoticeKind, channel: &str) -> bool {
         (NoticeKind::Refreshed, _) => false,
         (_, "in_app") => true,
         (NoticeKind::Disconnected, _) => true,
+        (NoticeKind::Expiring, _) => true,
         (NoticeKind::Warning | NoticeKind::Recovered, "webhook") => true,
         _ => false,
     }

@@ -25,6 +25,8 @@ pub enum Origin {
     Connect,
     /// The application brought it along.
     Import,
+    /// The client gets it by itself, just now.
+    Issue,
 }
 
 /// A grant that looks for its connection.
@@ -130,7 +132,8 @@ fn decide(
     let next_at = schedule::due_at(&life, around.provider, around.policy, around.jitter);
     let kind = match (origin, found) {
         (Origin::Import, None) => "connection.imported",
-        (Origin::Import, Some(_)) => "connection.grant_replaced",
+        (Origin::Issue, None) => "connection.created",
+        (Origin::Import | Origin::Issue, Some(_)) => "connection.grant_replaced",
         (Origin::Connect, None) => "connection.connected",
         (Origin::Connect, Some(_)) => "connection.reconnected",
     };

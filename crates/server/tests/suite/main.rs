@@ -9,6 +9,7 @@ mod device;
 mod every_provider;
 mod issuer;
 mod killed;
+mod kinds;
 mod late;
 mod leaks;
 mod oauth1;

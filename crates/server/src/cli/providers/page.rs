@@ -8,6 +8,7 @@ use evergrant_core::outcome::Class;
 use evergrant_core::policy::Seconds;
 use evergrant_core::provider::{
     CallMethod, ClientAuth, CredentialKind, Pkce, Provider, RefreshLifetimeKind, Renewal, ReplayKind, Rule, RuleValue,
+    Variable,
 };
 
 use super::super::span::in_words;
@@ -50,28 +51,51 @@ fn register(entry: &Provider, id: &str, page: &mut String) {
     for note in &entry.notes {
         let _ = writeln!(page, "- {note}");
     }
-    if !signs_people_in || entry.template {
+    if entry.kind == CredentialKind::Static || entry.template {
         return;
     }
-    let secret = if entry.client_auth == ClientAuth::None { "" } else { " --client-secret-stdin < secret.txt" };
+    let secret = match entry.client_auth {
+        _ if entry.signs_with_key() => " --client-secret-file key.pem",
+        ClientAuth::None => "",
+        _ => " --client-secret-stdin < secret.txt",
+    };
     let mut params = String::new();
     for (name, variable) in &entry.variables {
-        if variable.default.is_none() && !variable.may_come_from_anywhere() {
+        let of_client = entry.variables_of_client().any(|(of_client, _)| of_client == name);
+        if of_client || (variable.default.is_none() && !variable.may_come_from_anywhere()) {
             let _ = write!(params, " --param {name}={}", variable.example);
         }
     }
     let _ = write!(page, "\n```sh\nevergrant integrations add {id} --client-id …{params}{secret}\n```\n");
+    if entry.kind.is_issued() {
+        page.push_str(
+            "\nThen, for each subject, without a browser: `POST /v1/connections` with `integration` and `subject`.\n",
+        );
+    }
     if entry.variables.is_empty() {
         return;
     }
-    page.push_str("\n| its addresses hold | what | such as | given |\n| --- | --- | --- | --- |\n");
+    let of_addresses = !entry.variables.values().any(|variable| variable.claim);
+    page.push_str(if of_addresses { "\n| its addresses hold" } else { "\n| it depends on" });
+    page.push_str(" | what | such as | given |\n| --- | --- | --- | --- |\n");
     for (name, variable) in &entry.variables {
-        let given = match (&variable.default, variable.may_come_from_anywhere()) {
-            (Some(default), _) => format!("`{default}` without"),
-            (None, true) => "with the integration, or `params` of a connect session".to_owned(),
-            (None, false) => "with the integration".to_owned(),
-        };
+        let given = given(entry, name, variable);
         let _ = writeln!(page, "| `{name}` | {} | `{}` | {given} |", variable.title, variable.example);
+    }
+}
+
+/// Who says what stands for a variable, and what does where nobody has.
+fn given(entry: &Provider, name: &str, variable: &Variable) -> String {
+    let of_client = entry.variables_of_client().any(|(of_client, _)| of_client == name);
+    let by = match (of_client || !variable.may_come_from_anywhere(), entry.kind.is_issued()) {
+        (true, _) => "with the integration",
+        (false, true) => "with the integration, or `params` of `POST /v1/connections`",
+        (false, false) => "with the integration, or `params` of a connect session",
+    };
+    match variable.default.as_deref() {
+        Some("") => format!("{by}; nothing without"),
+        Some(default) => format!("`{default}` without"),
+        None => by.to_owned(),
     }
 }
 
@@ -84,7 +108,7 @@ fn asked(entry: &Provider, page: &mut String) {
              beside it as `token_secret`.\n"
         );
     }
-    if entry.kind != CredentialKind::Oauth2 {
+    if matches!(entry.kind, CredentialKind::Static | CredentialKind::Oauth1) {
         return;
     }
     page.push_str("\n## What is asked for\n\n");
@@ -92,6 +116,12 @@ fn asked(entry: &Provider, page: &mut String) {
     let scopes =
         if scopes.is_empty() { "none, unless the integration names some".to_owned() } else { scopes.join(" ") };
     let _ = writeln!(page, "- Scopes: {scopes}.");
+    if entry.signs_with_key() {
+        page.push_str(signed(entry));
+    }
+    if entry.kind.is_issued() {
+        return;
+    }
     let params: Vec<String> = entry.authorize_params.iter().map(|(name, value)| format!("`{name}={value}`")).collect();
     if !params.is_empty() {
         let _ = writeln!(page, "- With {}.", params.join(" "));
@@ -121,6 +151,17 @@ fn asked(entry: &Provider, page: &mut String) {
     }
 }
 
+/// What is signed with the client's key.
+fn signed(entry: &Provider) -> &'static str {
+    if entry.kind == CredentialKind::JwtBearer {
+        "- With an assertion in place of a grant, signed with the client's key for each call.\n"
+    } else if entry.client_auth == ClientAuth::PrivateKeyJwt {
+        "- The client authenticates by an assertion, signed with its key for each call.\n"
+    } else {
+        "- With a JWT as the client's secret, signed with its key for each call.\n"
+    }
+}
+
 /// When a refresh is refused because it comes too early.
 fn too_early(entry: &Provider, page: &mut String) {
     if let Some(left) = entry.earliest_refresh {
@@ -147,6 +188,10 @@ fn lifetimes(entry: &Provider, page: &mut String) {
     let _ = writeln!(page, "- Access token: {access}.");
     if entry.kind == CredentialKind::Static || entry.renewal == Renewal::None {
         page.push_str("- Nothing renews it: when it has ended, it is asked for again.\n");
+        return;
+    }
+    if entry.renewal == Renewal::Reissue {
+        page.push_str("- No refresh token: the client asks for another one, and nothing is spent by that.\n");
         return;
     }
     if entry.renewal == Renewal::AccessToken {

@@ -185,13 +185,22 @@ pub struct ImportGrant {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub account_id: Option<AccountId>,
-    /// The access token.
-    #[schema(value_type = String)]
-    pub access_token: OnTheWire<kind::Access>,
+    /// The access token. Left out where the client gets its tokens by itself (`client_credentials`, `jwt_bearer`), and where
+    /// `username` stands in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub access_token: Option<OnTheWire<kind::Access>>,
     /// The token's own secret: only with OAuth 1.0a.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub token_secret: Option<OnTheWire<kind::Access>>,
+    /// A user name, in place of an access token: handed out with `password` as the token of type `Basic`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// The password of `username`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub password: Option<OnTheWire<kind::Access>>,
     /// The refresh token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

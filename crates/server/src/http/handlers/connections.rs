@@ -64,9 +64,10 @@ pub async fn list(
     Ok(Json(paging::page(part, |seen| show::connection(&seen))))
 }
 
-/// Import a grant
+/// Import a grant, or make one of a client that gets its tokens by itself
 ///
-/// Takes over tokens from elsewhere. Onto an existing account (or subject, where the provider has no account id) it
+/// Takes over tokens from elsewhere; where the provider's kind is `client_credentials` or `jwt_bearer`, no token is given,
+/// and the answer comes when the first one has come or a while has passed. Onto an existing account (or subject, where the provider has no account id) it
 /// replaces the grant in place and answers 200 with the same id; otherwise 201.
 #[utoipa::path(post, path = "/v1/connections", tag = tag::CONNECTIONS, request_body = ImportGrant,
     responses((status = 201, description = "A new connection", body = ConnectionView), (status = 200, description = "The connection whose grant was replaced", body = ConnectionView),

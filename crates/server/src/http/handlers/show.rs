@@ -3,7 +3,7 @@
 use evergrant_core::connection::{Connection, Status};
 use evergrant_core::integration::{Health, Integration, ProviderSource, StoredClientSecret};
 use evergrant_core::oauth1;
-use evergrant_core::provider::{CredentialKind, Provider};
+use evergrant_core::provider::Provider;
 use evergrant_core::secret::AccessToken;
 use evergrant_core::time::Timestamp;
 use evergrant_store::{ApiKey, AuditLine, Event};
@@ -20,7 +20,7 @@ use crate::service::Service;
 use crate::service::access::{Scope, permissions};
 use crate::service::connect::{Made, Order as ConnectOrder, Status as SessionStatus, Wish};
 use crate::service::connections::{self, Seen};
-use crate::service::import::Import;
+use crate::service::import::{Import, Login};
 use crate::service::integrations::{Change, IntegrationStatus, NewClient};
 use crate::service::jobs::{Job, Order};
 use crate::service::keys::{KeyWish, public_id};
@@ -36,11 +36,7 @@ pub fn provider(provider: &Provider) -> ProviderSummary {
         id: provider.id.as_ref().map(ToString::to_string).unwrap_or_default(),
         name: provider.name.clone(),
         category: provider.category.clone(),
-        kind: match provider.kind {
-            CredentialKind::Oauth2 => "oauth2".to_owned(),
-            CredentialKind::Oauth1 => "oauth1".to_owned(),
-            CredentialKind::Static => "static".to_owned(),
-        },
+        kind: provider.kind.as_str().to_owned(),
         verified: provider.verified,
         docs_url: provider.docs_url.clone(),
     }
@@ -200,8 +196,12 @@ pub fn import(grant: ImportGrant) -> Import {
         integration: grant.integration,
         subject: grant.subject,
         account_id: grant.account_id,
-        access_token: grant.access_token.0,
+        access_token: grant.access_token.map(|token| token.0),
         token_secret: grant.token_secret.map(|secret| secret.0),
+        login: (grant.username.is_some() || grant.password.is_some()).then(|| Login {
+            username: grant.username.unwrap_or_default(),
+            password: grant.password.map_or_else(|| AccessToken::new(""), |password| password.0),
+        }),
         refresh_token: grant.refresh_token.map(|token| token.0),
         expires_at: grant.expires_at,
         scopes: grant.scopes,

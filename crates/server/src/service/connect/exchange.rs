@@ -145,7 +145,14 @@ impl Service {
     ) -> Result<Answered, Refusal> {
         let redirect_uri = self.callback_url(&integration.name);
         let (code, verifier) = (&exchange.code, &exchange.verifier);
-        let client = Client { id: &integration.client_id, secret, redirect_uri: &redirect_uri };
+        let proof = match self.proof(integration, secret, &integration.provider.token_url) {
+            Ok(proof) => proof,
+            Err(why) => {
+                self.put_parked_back(exchange).await;
+                return Err(self.unusable(integration, &why));
+            }
+        };
+        let client = Client { id: &integration.client_id, proof: proof.as_ref(), redirect_uri: &redirect_uri };
         let announced = (integration.provider.pkce != Pkce::Refused).then_some(verifier);
         let request = match integration.provider.kind {
             CredentialKind::Oauth1 => self.signed_exchange(integration, secret, (code, verifier)),
@@ -169,7 +176,7 @@ impl Service {
         let outcome = match (&sent, answer) {
             (Ok(_), Some(answer)) => {
                 let secrets: Vec<&str> =
-                    [code.expose(), verifier.expose()].into_iter().chain(secret.map(|s| s.expose())).collect();
+                    [code.expose(), verifier.expose()].into_iter().chain(proof.as_ref().map(|p| p.expose())).collect();
                 classify(&integration.provider, answer, sent_at, Purpose::CodeExchange, &secrets)
             }
             (Err(SendError::Unsent), _) => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use evergrant_core::integration::Integration;
 use evergrant_core::oauth1::{joined, parted, temporary};
-use evergrant_core::secret::{AccessToken, AuthorizationCode, ClientSecret, CodeVerifier, OneTime};
+use evergrant_core::secret::{AccessToken, AuthorizationCode, ClientProof, ClientSecret, CodeVerifier, OneTime};
 use evergrant_core::token_request::{
     Client, HttpRequest, Once, signed_exchange, signed_userinfo, temporary_credentials,
 };
@@ -77,7 +77,9 @@ impl Service {
         request: impl FnOnce(&Client<'_>, Once<'_>) -> Option<HttpRequest>,
     ) -> Option<HttpRequest> {
         let redirect_uri = self.callback_url(&at.name);
-        let client = Client { id: &at.client_id, secret, redirect_uri: &redirect_uri };
+        // What signs is the secret itself, never anything made of it.
+        let proof = secret.map(|secret| ClientProof::new(secret.expose()));
+        let client = Client { id: &at.client_id, proof: proof.as_ref(), redirect_uri: &redirect_uri };
         let nonce: String = self.entropy.id().iter().map(|byte| format!("{byte:02x}")).collect();
         request(&client, Once { nonce: &nonce, seconds: self.now().as_seconds() })
     }

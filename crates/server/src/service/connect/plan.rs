@@ -13,7 +13,6 @@ use evergrant_core::connection::Connection;
 use evergrant_core::id::{ConnectionId, IntegrationName, SubjectId};
 use evergrant_core::integration::Integration;
 use evergrant_core::policy::Policy;
-use evergrant_core::provider::CredentialKind;
 use serde::{Deserialize, Serialize};
 
 use super::{Binding, Flow, return_url};
@@ -119,9 +118,12 @@ fn can_connect(integration: &Integration) -> Result<(), Refusal> {
         return Err(Refusal::IntegrationPaused { integration: integration.name.clone() });
     }
     let provider = &integration.provider;
-    if provider.kind == CredentialKind::Static || provider.authorize_url.is_empty() {
-        let expected =
-            "this provider has no sign-in; import the token that the person made there with POST /v1/connections";
+    if !provider.has_sign_in() {
+        let expected = if provider.kind.is_issued() {
+            "this provider needs no sign-in: the client gets its tokens by itself, with POST /v1/connections"
+        } else {
+            "this provider has no sign-in; import the token that the person made there with POST /v1/connections"
+        };
         return Err(Refusal::invalid("integration", expected));
     }
     Ok(())

@@ -21,7 +21,7 @@ use super::exchange::secrets;
 use super::failure::Failure;
 use super::session::stopped;
 use super::told::Stopped;
-use crate::provider::{Limits, SendError};
+use crate::provider::{Limits, SendError, Unusable};
 use crate::service::Service;
 use crate::service::connections::provider_name;
 use crate::service::error::Refusal;
@@ -35,6 +35,8 @@ enum Pushed {
     At(String),
     /// Nobody could be asked, or the endpoint does not work.
     NotNow(String),
+    /// The client's key does not sign.
+    NothingToShow(Unusable),
     /// The provider does not want it.
     Refused(NotPushed),
 }
@@ -68,6 +70,10 @@ impl Service {
                 tracing::warn!(integration = %at.name, why, "an authorization request could not be pushed");
                 Failure::ProviderUnavailable
             }
+            Pushed::NothingToShow(why) => {
+                tracing::warn!(integration = %at.name, %why, "an authorization request could not be pushed");
+                Failure::IntegrationMisconfigured
+            }
             Pushed::Refused(refused) => {
                 tracing::warn!(integration = %at.name, %refused, "a pushed authorization request was refused");
                 match refused {
@@ -88,7 +94,7 @@ impl Service {
         let mut last = Pushed::NotNow("there is no address to push to".to_owned());
         for secret in secrets(at, self.now()) {
             last = self.push(request, at, secret).await?;
-            if !matches!(last, Pushed::Refused(NotPushed::Client { .. })) {
+            if !matches!(last, Pushed::NothingToShow(_) | Pushed::Refused(NotPushed::Client { .. })) {
                 break;
             }
         }
@@ -101,7 +107,11 @@ impl Service {
         at: &Integration,
         secret: Option<&ClientSecret>,
     ) -> Result<Pushed, CannotAuthorize> {
-        let client = Client { id: request.client_id, secret, redirect_uri: request.redirect_uri };
+        let proof = match self.proof(at, secret, &at.provider.token_url) {
+            Ok(proof) => proof,
+            Err(why) => return Ok(Pushed::NothingToShow(why)),
+        };
+        let client = Client { id: request.client_id, proof: proof.as_ref(), redirect_uri: request.redirect_uri };
         let params = authorization_params(request)?;
         let Some(pushing) = push(&at.provider, &client, &params) else {
             return Ok(Pushed::NotNow("there is no address to push to".to_owned()));

@@ -277,6 +277,10 @@ impl Question<'_> {
             Class::AuthRejected | Class::Unknown if life.uncertain.is_none() => {
                 TokenRefusal::ProviderError { class, detail, retry_after: Some(retry_after) }
             }
+            // Nobody can reconnect: the refusal is all there is to tell.
+            Class::InvalidGrant if self.integration.provider.kind.is_issued() => {
+                TokenRefusal::ProviderError { class, detail, retry_after: Some(retry_after) }
+            }
             Class::Malformed => TokenRefusal::ProviderError { class, detail, retry_after: Some(retry_after) },
             Class::InvalidClient => self.barred().unwrap_or_else(|| self.under_way()),
             class => TokenRefusal::ProviderUnavailable { class: Some(class), detail, retry_after },

@@ -183,6 +183,9 @@ impl<'a> Flight<'a> {
         if self.ended(&leased) {
             return self.mark_ended(leased).await;
         }
+        if self.ends_soon(&leased) {
+            return self.tell_end(leased).await;
+        }
         match self.connected(&leased).await {
             Ok(way) => self.sent(leased, way).await,
             Err(Unconnected::Barred(why)) => {

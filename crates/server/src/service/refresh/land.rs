@@ -342,11 +342,24 @@ impl Flight<'_> {
         class: Class,
         now: Timestamp,
     ) -> Option<Arc<TokenRecord>> {
+        let events = self.events(&transition, class);
+        self.commit_told(leased, transition, outcome, events, now).await
+    }
+
+    /// The same with events of one's own.
+    pub(super) async fn commit_told(
+        &self,
+        leased: &Leased,
+        transition: Transition,
+        outcome: Option<AttemptOutcome>,
+        events: Vec<NewEvent>,
+        now: Timestamp,
+    ) -> Option<Arc<TokenRecord>> {
         let commit = VerdictCommit {
             outcome,
             next_at: self.due(&transition),
             notices: self.notices(leased, &transition, now),
-            events: self.events(&transition, class),
+            events,
             life: transition.life,
         };
         loop {
@@ -383,7 +396,8 @@ impl Flight<'_> {
             NoticeKind::Trouble => Some("connection.trouble"),
             NoticeKind::Recovered => Some("connection.recovered"),
             NoticeKind::OperatorAlert => Some("connection.operator_alert"),
-            NoticeKind::Refreshed => None,
+            // Each is told otherwise.
+            NoticeKind::Refreshed | NoticeKind::Expiring => None,
         });
         let told = told.map(|kind| NewEvent::new(kind).with("class", class.as_str()));
         refreshed.into_iter().chain(told).collect()

@@ -4,12 +4,14 @@
 //! their own deadline and share it. The kernel calls providers and the store; what outcomes mean is the core's.
 
 mod ask;
+mod first;
 mod flight;
 mod gate;
 mod judge;
 mod land;
 mod order;
 mod recover;
+mod request;
 mod send;
 
 pub use ask::{HandOut, TokenAsk, TokenRefusal};

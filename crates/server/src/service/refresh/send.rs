@@ -15,7 +15,7 @@ use evergrant_core::schedule;
 use evergrant_core::secret::ClientSecret;
 use evergrant_core::time::Timestamp;
 use evergrant_core::token_answer::Purpose;
-use evergrant_core::token_request::{self, Client, HttpRequest};
+use evergrant_core::token_request::HttpRequest;
 use evergrant_store::StoreError;
 use evergrant_store::journal::{EntryKind, JournalEntry, JournalSeq};
 use evergrant_store::refresh::{Gate as SendingGate, Leased};
@@ -121,7 +121,8 @@ impl Flight<'_> {
             self.settled(&sent);
             sent = again;
         }
-        if sent.outcome.class() == Class::InvalidGrant && leased.spares > 0 {
+        let spends = self.integration.provider.renewal != Renewal::Reissue;
+        if sent.outcome.class() == Class::InvalidGrant && leased.spares > 0 && spends {
             for spare in self.inner.store.spares(self.id).await? {
                 // A spare is tried once: it is dropped before it is sent.
                 if !self.inner.store.drop_spare(&spare.id).await? {
@@ -180,7 +181,16 @@ impl Flight<'_> {
                     Err(_) => break,
                 },
             };
-            let Some(request) = self.request(leased, grant, secret.as_ref()) else { break };
+            let asked = match self.asked(leased, grant, secret.as_ref()) {
+                Ok(Some(asked)) => asked,
+                Ok(None) => break,
+                Err(unusable) => {
+                    let failure = Failure::unusable_client(unusable.to_string());
+                    let failed = Sent::failed(failure, self.inner.attempt_id(), self.inner.clock.now());
+                    last = Ok(Sent { admitted: Some(way.admitted), ..failed });
+                    continue;
+                }
+            };
             let attempt = self.inner.attempt_id();
             let sent_at = self.inner.clock.now();
             match self.inner.store.mark_sending(leased, &attempt, sent_at).await? {
@@ -190,9 +200,8 @@ impl Flight<'_> {
             if let Ok(refused) = &last {
                 self.settled(refused);
             }
-            let known = self.known_secrets(grant, secret.as_ref());
-            let sent = self.send(leased, way.line, request, (attempt, sent_at), &known).await;
-            let wrong_client = sent.outcome.class() == Class::InvalidClient;
+            let sent = self.send(leased, way.line, asked.request, (attempt, sent_at), &asked.known).await;
+            let wrong_client = self.asked_by_wrong_client(sent.outcome.class());
             last = Ok(Sent { admitted: Some(way.admitted), ..sent });
             if !wrong_client {
                 break;
@@ -209,12 +218,13 @@ impl Flight<'_> {
     }
 
     /// Whether a short token is to be made long.
-    fn is_short(&self, leased: &Leased) -> bool {
+    pub(super) fn is_short(&self, leased: &Leased) -> bool {
         let facts = leased.connection.life.grant.as_ref();
         facts.is_some_and(|facts| schedule::is_short(facts, &self.integration.provider))
     }
 
-    fn endpoint(&self, leased: &Leased) -> &str {
+    /// Where this grant is renewed.
+    pub(super) fn endpoint(&self, leased: &Leased) -> &str {
         let provider = &self.integration.provider;
         match &provider.second_exchange {
             Some(second) if self.is_short(leased) => &second.url,
@@ -222,36 +232,11 @@ impl Flight<'_> {
         }
     }
 
-    fn request(&self, leased: &Leased, grant: &Grant, secret: Option<&ClientSecret>) -> Option<HttpRequest> {
-        let provider = &self.integration.provider;
-        let redirect_uri = crate::service::callback_url(&self.inner.public_url, &self.integration.name);
-        let client = Client { id: &self.integration.client_id, secret, redirect_uri: &redirect_uri };
-        if self.is_short(leased) {
-            return token_request::second_exchange(provider, &client, grant.access_token.as_ref()?);
-        }
-        match provider.renewal {
-            Renewal::RefreshToken => {
-                grant.refresh_token.as_ref().map(|token| token_request::refresh(provider, &client, token))
-            }
-            Renewal::AccessToken => {
-                grant.access_token.as_ref().map(|token| token_request::renew(provider, &client, token))
-            }
-            Renewal::None => None,
-        }
-    }
-
     pub(super) fn purpose(&self) -> Purpose {
         match self.integration.provider.renewal {
             Renewal::AccessToken => Purpose::Renewal,
-            Renewal::RefreshToken | Renewal::None => Purpose::Refresh,
+            Renewal::RefreshToken | Renewal::Reissue | Renewal::None => Purpose::Refresh,
         }
-    }
-
-    fn known_secrets(&self, grant: &Grant, secret: Option<&ClientSecret>) -> Vec<String> {
-        let access = grant.access_token.as_ref().map(|token| token.expose().to_owned());
-        let refresh = grant.refresh_token.as_ref().map(|token| token.expose().to_owned());
-        let client = secret.map(|secret| secret.expose().to_owned());
-        [access, refresh, client].into_iter().flatten().collect()
     }
 
     /// Steps 4 and 5: the wire, then the journal, before anything is parsed. The lease is kept alive meanwhile.

@@ -7,7 +7,7 @@ use evergrant_core::device::{Person, SLOWER, person};
 use evergrant_core::id::{AttemptId, ConnectSessionId};
 use evergrant_core::integration::Integration;
 use evergrant_core::outcome::{Class, Failure as Failed, Outcome};
-use evergrant_core::secret::{AuthorizationCode, ClientSecret, CodeVerifier};
+use evergrant_core::secret::{AuthorizationCode, ClientProof, ClientSecret, CodeVerifier};
 use evergrant_core::token_answer::Purpose;
 use evergrant_core::token_request::{Client, exchange_device_code};
 use evergrant_store::connect::{PendingGrant, SessionState};
@@ -105,7 +105,11 @@ impl Service {
         secret: Option<&ClientSecret>,
     ) -> Result<Result<Heard, Failed>, Refusal> {
         let redirect_uri = self.callback_url(&at.name);
-        let client = Client { id: &at.client_id, secret, redirect_uri: &redirect_uri };
+        let proof = match self.proof(at, secret, &at.provider.token_url) {
+            Ok(proof) => proof,
+            Err(why) => return Ok(Err(Failed::unusable_client(why.to_string()))),
+        };
+        let client = Client { id: &at.client_id, proof: proof.as_ref(), redirect_uri: &redirect_uri };
         let request = exchange_device_code(&at.provider, &client, &kept.device_code.0);
         let Ok(line) = self.reach(&request, &at.policy(&self.base)).await else { return Ok(Ok(Heard::Trouble)) };
         let attempt = AttemptId::make(self.now(), self.entropy.id());
@@ -120,7 +124,7 @@ impl Service {
             Person::TooLate => self.over(id, Progress::Failed { failure: Failure::CodeExpired }, at).await?,
             Person::Decided => {
                 let known = [kept.device_code.0.expose()];
-                let known: Vec<&str> = known.into_iter().chain(secret.map(ClientSecret::expose)).collect();
+                let known: Vec<&str> = known.into_iter().chain(proof.as_ref().map(ClientProof::expose)).collect();
                 match classify(&at.provider, answer, sent_at, Purpose::CodeExchange, &known) {
                     Outcome::Success(tokens) => {
                         let (code, verifier) = (AuthorizationCode::new(""), CodeVerifier::new(""));

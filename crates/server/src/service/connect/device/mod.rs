@@ -122,7 +122,8 @@ impl Service {
         let redirect_uri = self.callback_url(&at.name);
         let mut refused = None;
         for secret in secrets(at, self.now()) {
-            let client = Client { id: &at.client_id, secret, redirect_uri: &redirect_uri };
+            let proof = self.proof(at, secret, &at.provider.token_url).map_err(|why| self.unusable(at, &why))?;
+            let client = Client { id: &at.client_id, proof: proof.as_ref(), redirect_uri: &redirect_uri };
             let request = device_authorization(&at.provider, &client, scopes)
                 .ok_or_else(|| Refusal::invalid("flow", "this provider gives no codes to type in"))?;
             let answer = match self.transport.call(request, LIMITS).await {
