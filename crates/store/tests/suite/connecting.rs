@@ -6,7 +6,7 @@ use evergrant_store::{Placed, Store};
 
 use crate::support::*;
 
-async fn session(store: &Store) -> ConnectSessionId {
+pub async fn session(store: &Store) -> ConnectSessionId {
     let id = ConnectSessionId::make(now(), random());
     let new = NewSession {
         id: id.clone(),

@@ -4,6 +4,7 @@ mod connecting;
 mod journal;
 mod memory;
 mod opening;
+mod owed;
 mod placing;
 mod records;
 mod refresh;
