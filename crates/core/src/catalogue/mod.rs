@@ -26,7 +26,7 @@ use std::sync::Arc;
 use crate::id::ProviderId;
 use crate::integration::ProviderSource;
 use crate::policy::PolicyOverrides;
-use crate::provider::{AfterGrant, Also, Provider, Rule, SecondExchange, Variable};
+use crate::provider::{AfterGrant, Also, Provider, Rule, SecondExchange, SignedClaims, Variable};
 
 /// The files of `catalog/`, name and text.
 mod files {
@@ -97,6 +97,7 @@ impl Catalogue {
         [
             ("", names::of::<Provider>()),
             ("variables", names::of::<Variable>()),
+            ("assertion", names::of::<SignedClaims>()),
             ("also", names::of::<Also>()),
             ("after_grant", names::of::<AfterGrant>()),
             ("second_exchange", names::of::<SecondExchange>()),

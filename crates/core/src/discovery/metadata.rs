@@ -135,9 +135,10 @@ fn client_auth(methods: Option<&[String]>) -> Result<ClientAuth, NoEntry> {
         ("client_secret_basic", ClientAuth::Basic),
         ("client_secret_post", ClientAuth::Body),
         ("none", ClientAuth::None),
+        ("private_key_jwt", ClientAuth::PrivateKeyJwt),
     ];
     let found = known.into_iter().find(|(name, _)| offers(name));
     found.map(|(_, auth)| auth).ok_or(NoEntry::Lacks(
-        "a way for clients to authenticate that is known here (client_secret_basic, client_secret_post, none)",
+        "a way for clients to authenticate that is known here (client_secret_basic, client_secret_post, none, private_key_jwt)",
     ))
 }

@@ -2,7 +2,7 @@
 
 use super::HttpRequest;
 use super::client_auth::Client;
-use super::token_call;
+use super::{How, token_call};
 use crate::provider::{CredentialKind, Provider};
 use crate::secret::ClientProof;
 
@@ -20,7 +20,7 @@ pub fn issue(
     let mut standard = match provider.kind {
         CredentialKind::ClientCredentials => vec![("grant_type", "client_credentials")],
         CredentialKind::JwtBearer => vec![("grant_type", JWT_BEARER), ("assertion", assertion?.expose())],
-        CredentialKind::Oauth2 | CredentialKind::Static => return None,
+        CredentialKind::Oauth2 | CredentialKind::Oauth1 | CredentialKind::Static => return None,
     };
     let claimed = provider.assertion.as_ref().is_some_and(|assertion| !assertion.scope_claim.is_empty());
     let joined = scopes.join(provider.scope_separator.as_str());
@@ -28,5 +28,5 @@ pub fn issue(
     if !scopes.is_empty() && !claimed {
         standard.push((name, &joined));
     }
-    Some(token_call(provider, client, &provider.token_url, &standard, &provider.token_params))
+    Some(token_call(provider, client, &provider.token_url, How::of(provider), &standard, &provider.token_params))
 }

@@ -49,6 +49,7 @@ pub(crate) fn method_name(how: ClientAuth) -> Option<&'static str> {
         ClientAuth::Basic => Some("client_secret_basic"),
         ClientAuth::Body => Some("client_secret_post"),
         ClientAuth::None => Some("none"),
-        ClientAuth::SecretAsUsername => None,
+        // The one is no standard's; for the other a client registers a key, which the operator has and the service has not.
+        ClientAuth::SecretAsUsername | ClientAuth::PrivateKeyJwt => None,
     }
 }

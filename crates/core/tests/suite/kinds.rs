@@ -42,6 +42,7 @@ fn facts(expiry: Expiry, has_access_token: bool) -> GrantFacts {
         refresh_expires_at: None,
         scopes: Vec::new(),
         oddities: Vec::new(),
+        short: false,
     }
 }
 

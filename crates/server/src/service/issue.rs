@@ -92,6 +92,8 @@ impl Service {
             requested_scopes: Some(scopes),
             metadata: Some(import.metadata).filter(|metadata| !metadata.is_empty()),
             provider_data: Some(known),
+            owed: None,
+            short: Vec::new(),
             attempt: None,
             audit: Some(line(caller, "connection.created", "").with("integration", integration.name.as_str())),
         };
@@ -114,6 +116,7 @@ fn without_token(scopes: Vec<String>, now: Timestamp) -> GrantFacts {
         refresh_expires_at: None,
         scopes,
         oddities: Vec::new(),
+        short: false,
     }
 }
 

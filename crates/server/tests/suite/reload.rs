@@ -54,7 +54,10 @@ async fn a_new_entry_counts_without_a_restart_and_a_bad_one_leaves_the_old_one_i
     std::fs::write(&path, file(&world, "Acme Three", "")).unwrap();
     until("Acme Three").await;
     // An integration of before has the new entry too.
-    let after = world.get("/v1/integrations/acme").await.json();
-    assert_eq!(after["provider_name"], "Acme Three", "{after}");
+    wait_for(LONG, "the integration with the new entry", async || {
+        let integration = world.get("/v1/integrations/acme").await.json();
+        (integration["provider_name"] == "Acme Three").then_some(())
+    })
+    .await;
     world.stop().await;
 }
