@@ -156,8 +156,10 @@ fn kind(entry: &Provider) -> Checked {
     if !entry.renewal_param.is_empty() && entry.renewal != Renewal::AccessToken {
         return Err(Fault::new("renewal_param", "expected nothing, unless `renewal` is \"access_token\""));
     }
-    if entry.refresh_rate_per_minute == Some(0) {
-        return Err(Fault::new("refresh_rate_per_minute", "expected at least 1"));
+    let counts =
+        [("refresh_rate_per_minute", entry.refresh_rate_per_minute), ("grants_per_account", entry.grants_per_account)];
+    if let Some((field, _)) = counts.into_iter().find(|(_, count)| *count == Some(0)) {
+        return Err(Fault::new(field, "expected at least 1"));
     }
     Ok(())
 }

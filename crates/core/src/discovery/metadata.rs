@@ -118,12 +118,14 @@ fn offers(list: &Option<Vec<String>>, name: &str) -> bool {
 }
 
 /// Parameters that a server does not know it leaves alone (RFC 6749 §3.1), so only one that names other methods gets none.
+/// `plain` alone protects against less, and still against a code that is read on its way back.
 fn pkce(methods: Option<&[String]>) -> (Pkce, Option<Note>) {
-    match methods {
-        Some(methods) if !methods.iter().any(|method| method == "S256") => {
-            (Pkce::Refused, Some(Note::NoS256 { methods: shown(&methods.join(", ")) }))
-        }
-        _ => (Pkce::S256, None),
+    let Some(methods) = methods else { return (Pkce::S256, None) };
+    let names = |wanted: &str| methods.iter().any(|method| method == wanted);
+    match (names("S256"), names("plain")) {
+        (true, _) => (Pkce::S256, None),
+        (false, true) => (Pkce::Plain, Some(Note::PlainPkce)),
+        (false, false) => (Pkce::Refused, Some(Note::NoPkce { methods: shown(&methods.join(", ")) })),
     }
 }
 

@@ -40,11 +40,14 @@ pub enum Note {
         /// Where secrets go.
         to: String,
     },
-    /// It names methods of PKCE, and not the one that is always sent otherwise.
+    /// Of the methods of PKCE that are spoken here it names the weaker one alone.
+    #[error("it names no PKCE method but `plain`, so `pkce` is \"plain\": who reads the request can use the code")]
+    PlainPkce,
+    /// It names methods of PKCE, and none that is spoken here.
     #[error(
         "it names no PKCE method that is spoken here (only: {methods}), so `pkce` is off: codes travel without that protection"
     )]
-    NoS256 {
+    NoPkce {
         /// What it names.
         methods: String,
     },

@@ -220,6 +220,9 @@ pub struct Provider {
     pub refresh_lifetime: Option<Seconds>,
     /// What that lifetime counts from.
     pub refresh_lifetime_kind: RefreshLifetimeKind,
+    /// How many living grants of one account a client may have at most; one more ends the oldest, without a word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grants_per_account: Option<u32>,
     /// Refreshes per minute at the token endpoint, where known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refresh_rate_per_minute: Option<u32>,

@@ -172,7 +172,7 @@ fn what_only_an_operator_can_decide_is_noted_and_not_settled() {
         "token_endpoint": "https://tokens.stranger.example/token",
         "userinfo_endpoint": "https://api.example.com/me",
         "pushed_authorization_request_endpoint": "https://tokens.stranger.example/par",
-        "code_challenge_methods_supported": ["plain", "x\ny"],
+        "code_challenge_methods_supported": ["S512", "x\ny"],
     }))
     .unwrap();
     let elsewhere = |field: &str| Note::OtherDomain {
@@ -180,10 +180,22 @@ fn what_only_an_operator_can_decide_is_noted_and_not_settled() {
         from: "example.com".to_owned(),
         to: "stranger.example".to_owned(),
     };
-    let no_s256 = Note::NoS256 { methods: "plain, xy".to_owned() };
-    assert_eq!(found.notes, [elsewhere("token_url"), elsewhere("par_url"), no_s256]);
+    let no_pkce = Note::NoPkce { methods: "S512, xy".to_owned() };
+    assert_eq!(found.notes, [elsewhere("token_url"), elsewhere("par_url"), no_pkce]);
     assert_eq!((found.entry.other_domain_reason.as_str(), found.entry.pkce), ("", Pkce::Refused));
     assert!(found.notes[0].to_string().contains("`token_url` sends secrets to stranger.example"), "{}", found.notes[0]);
+}
+
+#[test]
+fn the_best_method_of_pkce_that_is_named_is_taken() {
+    for (methods, pkce, notes) in [
+        (json!({}), Pkce::S256, vec![]),
+        (json!({ "code_challenge_methods_supported": ["plain", "S256"] }), Pkce::S256, vec![]),
+        (json!({ "code_challenge_methods_supported": ["plain"] }), Pkce::Plain, vec![Note::PlainPkce]),
+    ] {
+        let found = described(&methods).unwrap();
+        assert_eq!((found.entry.pkce, found.notes), (pkce, notes), "{methods}");
+    }
 }
 
 #[test]

@@ -224,6 +224,12 @@ fn lifetimes(entry: &Provider, page: &mut String) {
     };
     let window = entry.known_replay_window().map(|window| format!(" ({})", in_words(window))).unwrap_or_default();
     let _ = writeln!(page, "- After a refresh the old refresh token {replay}{window}.");
+    if let Some(most) = entry.grants_per_account {
+        let _ = writeln!(
+            page,
+            "- At most {most} grants of one account live at one client: one more ends the oldest, without a word."
+        );
+    }
     if let Some(rate) = entry.refresh_rate_per_minute {
         let _ = writeln!(page, "- At most {rate} refreshes a minute.");
     }
