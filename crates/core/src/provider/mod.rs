@@ -251,7 +251,7 @@ impl Provider {
 
     /// Whether a person can sign in there with a browser.
     pub fn has_sign_in(&self) -> bool {
-        self.kind == CredentialKind::Oauth2 && !self.authorize_url.is_empty()
+        matches!(self.kind, CredentialKind::Oauth2 | CredentialKind::Oauth1) && !self.authorize_url.is_empty()
     }
 
     /// Whether the client's secret is a private key, or may be one: it signs, and never leaves.

@@ -139,7 +139,7 @@ async fn a_secret_that_is_a_signed_jwt_is_made_anew_for_each_call() {
     assert_eq!(ended.json()["revoked"], true, "{}", ended.text());
     // One that was made elsewhere is good too; what is neither is refused.
     body["name"] = json!("other");
-    for (secret, status) in [("eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJhIn0.c2ln", 201), ("not-a-jwt", 422)] {
+    for (secret, status) in [("not-a-jwt", 422), ("eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJhIn0.c2ln", 201)] {
         body["client_secrets"] = json!([{ "secret": secret }]);
         let made = world.post("/v1/integrations", &body).await;
         assert_eq!(made.status, status, "{}", made.text());
