@@ -74,12 +74,25 @@ impl Catalogue {
         files: impl IntoIterator<Item = (&'t str, &'t str)>,
         private_networks: bool,
     ) -> Result<Self, EntryErrors> {
+        match Catalogue::sifted(files, private_networks) {
+            (all, errors) if errors.is_empty() => Ok(all),
+            (_, errors) => Err(EntryErrors(errors)),
+        }
+    }
+
+    /// The entries among these files that can be used, and what is wrong with the others, by file and line: for who wants to
+    /// be told everything at once.
+    pub fn sifted<'t>(
+        files: impl IntoIterator<Item = (&'t str, &'t str)>,
+        private_networks: bool,
+    ) -> (Self, Vec<EntryError>) {
+        let (entries, errors) = read::all(files, private_networks);
         let mut all = Catalogue::default();
-        for read::Read { id, entry, head } in read::all(files, private_networks)? {
+        for read::Read { id, entry, head } in entries {
             all.heads.insert(id.clone(), head);
             all.entries.insert(id, Arc::new(entry));
         }
-        Ok(all)
+        (all, errors)
     }
 
     /// An entry.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use toml::de::{DeTable, DeValue};
 
-use super::error::{EntryError, EntryErrors, Wrong};
+use super::error::{EntryError, Wrong};
 use super::{check, inherit, kinds, names};
 use crate::id::ProviderId;
 use crate::policy::PolicyOverrides;
@@ -26,11 +26,11 @@ pub(super) struct Read {
     pub(super) head: ProviderId,
 }
 
-/// All entries of a set of files.
+/// The entries of a set of files that can be used, and what is wrong with the others.
 pub(super) fn all<'t>(
     files: impl IntoIterator<Item = (&'t str, &'t str)>,
     private_networks: bool,
-) -> Result<Vec<Read>, EntryErrors> {
+) -> (Vec<Read>, Vec<EntryError>) {
     let (mut read, mut errors) = (BTreeMap::new(), Vec::new());
     for (name, text) in files {
         match open(name, text) {
@@ -54,7 +54,7 @@ pub(super) fn all<'t>(
             Err(wrong) => errors.push(wrong),
         }
     }
-    if errors.is_empty() { Ok(entries) } else { Err(EntryErrors(errors)) }
+    (entries, errors)
 }
 
 /// The entry that a family begins with. Circles have been refused before.

@@ -295,7 +295,7 @@ pub struct Rule {
 
 /// A value that a rule compares with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a text, a whole number, true or false")]
 pub enum RuleValue {
     /// A boolean.
     Flag(bool),

@@ -154,7 +154,7 @@ pub enum Pkce {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected true, false, \"S256\", \"plain\" or \"none\"")]
 enum PkceWritten {
     Flag(bool),
     Word(String),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use evergrant_core::catalogue::{self, Catalogue, EntryError, EntryErrors};
+use evergrant_core::catalogue::{self, Catalogue, EntryError};
 use evergrant_core::id::ProviderId;
 use evergrant_core::provider::Provider;
 use serde::Serialize;
@@ -67,24 +67,23 @@ pub(super) fn lint(paths: &[PathBuf], private_networks: bool) -> Result<Vec<Find
         texts.insert(name, text);
     }
     let files = texts.iter().map(|(name, text)| (name.as_str(), text.as_str()));
-    let catalogue = match Catalogue::from_files_on(files, private_networks) {
-        Ok(catalogue) => catalogue,
-        Err(errors) => return Ok(unreadable(errors)),
-    };
+    // What cannot be used hides nothing of what is wrong with the others.
+    let (catalogue, errors) = Catalogue::sifted(files, private_networks);
     let worth_a_look = catalogue::lint(&catalogue).into_iter().map(|found| {
         let file = format!("{}.toml", found.provider);
         let line = texts.get(&file).map_or(1, |text| line_of(text, &found.field));
         Finding { file, line, finding: format!("`{}`: {}", found.field, found.problem) }
     });
-    Ok(worth_a_look.filter(|found| given.is_empty() || given.contains(&found.file)).collect())
+    let place = |file: &String| given.iter().position(|name| name == file);
+    let mut findings: Vec<Finding> = errors.into_iter().map(unusable).chain(worth_a_look).collect();
+    findings.retain(|found| given.is_empty() || place(&found.file).is_some());
+    findings.sort_by_key(|found| (place(&found.file), found.line));
+    Ok(findings)
 }
 
-fn unreadable(errors: EntryErrors) -> Vec<Finding> {
-    let finding = |error: EntryError| {
-        let field = if error.field.is_empty() { String::new() } else { format!("`{}`: ", error.field) };
-        Finding { file: error.file, line: error.line, finding: format!("{field}{}", error.wrong) }
-    };
-    errors.0.into_iter().map(finding).collect()
+fn unusable(error: EntryError) -> Finding {
+    let field = if error.field.is_empty() { String::new() } else { format!("`{}`: ", error.field) };
+    Finding { file: error.file, line: error.line, finding: format!("{field}{}", error.wrong) }
 }
 
 /// The line, from 1, of a field of the entry's own; 1 where it is inherited.
