@@ -249,6 +249,8 @@ impl Row {
         let flagged = self.flags().any(|flag| matches!(flag, "no_refresh_token" | "no_refresh_grant"));
         match (self.0.get("renewal").map(String::as_str), exchanged) {
             _ if self.text("auth_mode") == "oauth1" => Renews::Nothing,
+            _ if self.text("auth_mode") == "oauth2_client_credentials" => Renews::Credentials,
+            _ if self.text("auth_mode") == "jwt_bearer" => Renews::Assertion,
             (Some("none"), _) => Renews::Nothing,
             (Some(""), _) => Renews::RefreshToken,
             (_, Some(exchange)) if !self.text("long_url").is_empty() => Renews::Chain {

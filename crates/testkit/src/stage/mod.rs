@@ -6,6 +6,7 @@
 //! taught the stage would test itself.
 
 mod facts;
+mod issued;
 mod place;
 mod play;
 mod role;

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::facts::Said;
+use super::issued::{claims, key};
 use super::role::{Auth, Format, Renews, Role};
 use super::wants::Client;
 use super::{Credentials, Mood};
@@ -52,8 +53,12 @@ impl Player {
     pub(super) fn register(&mut self, callback: &str) -> Credentials {
         callback.clone_into(&mut self.callback);
         // Signatures are not looked at: with another id the old ones are as wrong as with another secret.
-        if self.role.auth == Auth::Public || self.role.signed.is_some() {
+        let by_key = self.role.renews == Renews::Assertion;
+        if self.role.auth == Auth::Public || self.role.signed.is_some() || by_key {
             self.client_id = self.draw("client");
+        }
+        if by_key {
+            return Credentials { client_id: self.client_id.clone(), secret: Some(key()) };
         }
         if self.role.auth == Auth::Public {
             return Credentials { client_id: self.client_id.clone(), secret: None };
@@ -74,6 +79,9 @@ impl Player {
     pub(super) fn answer(&mut self, request: &Request) -> Answer {
         if self.role.signed.is_some() {
             return self.answer_signed(request);
+        }
+        if self.role.is_issued() {
+            return self.answer_issued(request);
         }
         let asked = request.query();
         let at = |place: &super::place::Place| place.is_at(&request.path, |name| asked.get(name));
@@ -221,7 +229,7 @@ impl Player {
         Answer::json(200, &json!({}))
     }
 
-    fn grant(&mut self, new_refresh_token: bool) -> Answer {
+    pub(super) fn grant(&mut self, new_refresh_token: bool) -> Answer {
         self.access = self.draw("access");
         let mut tokens = Map::new();
         tokens.insert("access_token".to_owned(), self.access.clone().into());
@@ -283,8 +291,9 @@ impl Player {
 pub(super) fn everything_said(request: &Request) -> String {
     let basic = request.header("authorization").and_then(|header| header.strip_prefix("Basic "));
     let basic = basic.and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
+    let claims = claims(&request.fields()).map(|claims| claims.to_string()).unwrap_or_default();
     format!(
-        "{} {} {} {} {}",
+        "{} {} {} {} {} {claims}",
         request.path,
         request.query,
         request.header("authorization").unwrap_or_default(),

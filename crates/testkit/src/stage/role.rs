@@ -66,6 +66,10 @@ pub enum Renews {
         /// Of the renewal.
         renewal: String,
     },
+    /// The client's credentials bring another one: there is no person and no refresh token.
+    Credentials,
+    /// An assertion that the client signs brings another one.
+    Assertion,
     /// Nothing.
     Nothing,
 }
@@ -97,6 +101,12 @@ impl Role {
     #[must_use]
     pub fn tells_account(&self) -> bool {
         !self.account_at.is_empty()
+    }
+
+    /// Whether the client gets its tokens by itself.
+    #[must_use]
+    pub fn is_issued(&self) -> bool {
+        matches!(self.renews, Renews::Credentials | Renews::Assertion)
     }
 
     /// The account that signs in there.

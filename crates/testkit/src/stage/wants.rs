@@ -134,7 +134,7 @@ impl Player {
     }
 }
 
-fn missing(wanted: &BTreeMap<&str, &str>, came: &Form) -> Option<String> {
+pub(super) fn missing(wanted: &BTreeMap<&str, &str>, came: &Form) -> Option<String> {
     let wrong = |(name, value): &(&&str, &&str)| !came.get(name).is_some_and(|came| fits(value, came));
     wanted.iter().find(wrong).map(|(name, value)| format!("`{name}` is {:?}, expected `{value}`", came.get(name)))
 }
