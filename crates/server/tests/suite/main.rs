@@ -5,6 +5,7 @@ mod api;
 mod cli;
 mod config;
 mod connect;
+mod described;
 mod device;
 mod every_provider;
 mod issuer;

@@ -28,7 +28,7 @@ pub struct Part {
 
 /// API keys
 #[utoipa::path(get, path = "/v1/keys", tag = tag::ADMIN, params(Part),
-    responses((status = 200, description = "All keys, without the keys themselves", body = Page<KeyView>), (status = "4XX", description = "See `code` and `action`", body = ProblemBody)))]
+    responses((status = 200, description = "All keys, without the keys themselves", body = Page<KeyView>)))]
 pub async fn list(
     State(shell): State<Shell>,
     caller: Caller,
@@ -67,7 +67,7 @@ pub async fn revoke(State(shell): State<Shell>, caller: Caller, InPath(id): InPa
 ///
 /// Who read, changed or ended what, newest first; each line is bound to all before it by a hash.
 #[utoipa::path(get, path = "/v1/audit", tag = tag::ADMIN, params(Part),
-    responses((status = 200, description = "Lines, newest first", body = Page<AuditEntry>), (status = "4XX", description = "See `code` and `action`", body = ProblemBody)))]
+    responses((status = 200, description = "Lines, newest first", body = Page<AuditEntry>)))]
 pub async fn audit(
     State(shell): State<Shell>,
     caller: Caller,
