@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evergrant_core::id::{IntegrationName, NodeId};
+use evergrant_core::time::Timestamp;
 use evergrant_store::{
     MasterKey, OpenError, OpenOptions, ProviderResolver, Retention, SharedEntropy, Store, SystemEntropy,
 };
@@ -19,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::catalogue::Entries;
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{AuditReads, Config, ConfigError, MasterKeyError};
+use crate::config::{AuditReads, Config, ConfigError, KeyExchange, MasterKeyError};
 use crate::http::{Shell, router, serve};
 use crate::metrics::Metrics;
 use crate::provider::{AddressPolicy, TlsSetup, Transport};
@@ -242,6 +243,8 @@ impl App {
             public_url: config.public_url(),
             key_environment: config.key_environment.clone(),
             allow_private_networks: config.allow_private_networks,
+            master_key: config.master_key.clone(),
+            rotating: tokio::sync::Mutex::default(),
             declared: config.integrations.iter().map(|one| one.name.clone()).collect(),
             store,
         });
@@ -307,6 +310,7 @@ pub async fn run(app: App, listener: TcpListener, shutdown: impl Future<Output =
     background.spawn(chores(service.clone()));
     background.spawn(watch_catalogue(service.clone()));
     background.spawn(clean_up(service.clone()));
+    service.reseal_what_is_old();
     background.spawn(crate::service::scheduler::run(service.refresher.clone(), service.stop.clone()));
     let serving = serve(listener, router(&shell), service.clock.clone(), stop_serving.clone());
     tokio::pin!(serving);
@@ -364,13 +368,35 @@ async fn open_store(
         ..OpenOptions::new(config.database.clone(), config.data_dir.clone(), key, node)
     };
     let (entropy, now) = (around.entropy.clone(), around.clock.now());
-    let opening = tokio::task::spawn_blocking(move || Store::open(&options, entropy, now)).await;
+    let exchange = KeyExchange::of(&config.master_key);
+    let opening = tokio::task::spawn_blocking(move || open_with(options, &entropy, now, exchange)).await;
     let opened = opening.map_err(|error| StartError::Other { why: error.to_string() })?;
     let store = opened.map_err(|why| match why {
         OpenError::WrongMasterKey { .. } => StartError::WrongMasterKey { why, place },
         why => StartError::Store(why),
     })?;
     Ok((store, made_at))
+}
+
+/// Opens the store; where the data is under the key that a rotation had put beside the one given, that rotation is finished.
+fn open_with(
+    mut options: OpenOptions,
+    entropy: &SharedEntropy,
+    now: Timestamp,
+    exchange: Option<KeyExchange>,
+) -> Result<Store, OpenError> {
+    let opened = Store::open(&options, entropy.clone(), now);
+    let (Err(OpenError::WrongMasterKey { expected, .. }), Some(exchange)) = (&opened, exchange) else { return opened };
+    let Some(next) = exchange.unfinished(expected) else { return opened };
+    options.master_key = next;
+    let store = Store::open(&options, entropy.clone(), now)?;
+    match exchange.finish(now) {
+        Ok(kept) => tracing::warn!(old_key = %kept.display(), "a rotation of the master key was finished"),
+        Err(error) => {
+            tracing::error!(%error, "a rotation of the master key is not finished; its new key is in the file that ends in .next");
+        }
+    }
+    Ok(store)
 }
 
 fn make_folder(folder: &std::path::Path) -> Result<(), StartError> {

@@ -43,7 +43,6 @@ struct Inner {
     writer: Writer<Effect>,
     journal: Journal,
     reads: ReadsLog,
-    fingerprint: String,
     folder: Mutex<Option<HeldFolder>>,
 }
 
@@ -89,11 +88,10 @@ impl Store {
         let connections = (0..options.readers.max(1)).map(|_| files.open_reader()).collect::<Result<_, _>>()?;
         let threads = |cause| OpenError::io("a thread of the store", cause);
         let readers = Readers::start(connections).map_err(threads)?;
-        let keeping = Keeping { shared: shared.clone(), master: options.master_key.clone(), count: None, key: None };
+        let keeping = Keeping { shared: shared.clone(), count: None, key: None };
         let writer = Writer::start(raw, Box::new(keeping)).map_err(threads)?;
-        let fingerprint = options.master_key.fingerprint();
         let reads = ReadsLog::open(&options.data_dir.join(READS), options.audit_reads)?;
-        let inner = Inner { writer, readers, journal, reads, fingerprint, folder: Mutex::new(Some(folder)) };
+        let inner = Inner { writer, readers, journal, reads, folder: Mutex::new(Some(folder)) };
         Ok(Store { inner: Arc::new(inner), shared })
     }
 
@@ -142,8 +140,8 @@ impl Store {
     }
 
     /// Names the master key in use without revealing it.
-    pub fn master_key_fingerprint(&self) -> &str {
-        &self.inner.fingerprint
+    pub fn master_key_fingerprint(&self) -> String {
+        self.shared.ring.master().fingerprint()
     }
 
     /// 8 hexadecimal digits that stand for a text within this installation: for logs and `token_id`.
@@ -221,22 +219,31 @@ fn fill(sql: &Sql<'_>, master: &MasterKey, entropy: &SharedEntropy, now: Timesta
     put_meta(sql, "canary", ring.seal(canary(), CANARY)?.as_bytes())
 }
 
-fn canary() -> Place<'static> {
+pub(crate) fn canary() -> Place<'static> {
     Place { table: "meta", row: "canary", column: "value", generation: 0 }
 }
 
-fn put_meta(sql: &Sql<'_>, name: &str, value: &[u8]) -> Result<(), StoreError> {
+pub(crate) fn put_meta(sql: &Sql<'_>, name: &str, value: &[u8]) -> Result<(), StoreError> {
     let text = "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
     sql.run_one("meta", text, values![name, value])
 }
 
-fn meta(sql: &Sql<'_>, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+pub(crate) fn meta(sql: &Sql<'_>, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
     sql.one("SELECT value FROM meta WHERE name = ?1", values![name], |row| row.bytes(0))
 }
 
 fn meta_text(sql: &Sql<'_>, name: &str) -> Result<String, StoreError> {
     let bytes = meta(sql, name)?.ok_or_else(|| StoreError::damaged(format!("no `{name}` in `meta`")))?;
     String::from_utf8(bytes).map_err(|_| StoreError::damaged(format!("an unreadable `{name}` in `meta`")))
+}
+
+/// All data keys as they are stored, oldest first.
+pub(crate) fn data_keys(sql: &Sql<'_>) -> Result<Vec<WrappedKey>, StoreError> {
+    let text = "SELECT id, wrapped, sealings FROM data_keys ORDER BY id";
+    sql.all(text, &[], |row| {
+        let id = u32::try_from(row.count(0)?).map_err(|_| StoreError::damaged("the number of a data key"))?;
+        Ok(WrappedKey { id, wrapped: row.sealed(1)?, sealings: row.count(2)? })
+    })
 }
 
 /// Opens the key ring and proves it on the canary, before anything else is touched.
@@ -250,11 +257,7 @@ fn unlock(
     let installation: InstallationId =
         installation.parse().map_err(|_| StoreError::damaged("an unreadable `installation` in `meta`"))?;
     let (given, expected) = (options.master_key.fingerprint(), meta_text(sql, "master_key_fingerprint")?);
-    let text = "SELECT id, wrapped, sealings FROM data_keys ORDER BY id";
-    let wrapped = sql.all(text, &[], |row| {
-        let id = u32::try_from(row.count(0)?).map_err(|_| StoreError::damaged("the number of a data key"))?;
-        Ok(WrappedKey { id, wrapped: row.sealed(1)?, sealings: row.count(2)? })
-    })?;
+    let wrapped = data_keys(sql)?;
     let ring = KeyRing::open(&options.master_key, &installation, &wrapped, entropy.clone(), options.data_key_sealings);
     let ring = ring.map_err(|id| match given == expected {
         true => OpenError::KeyRingDamaged { database: database(), what: format!("data key {id} does not open") },

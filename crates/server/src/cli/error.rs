@@ -75,6 +75,12 @@ pub(crate) enum CliError {
          EVERGRANT_API_KEY. Nothing was changed"
     )]
     Held(String),
+    /// A running service holds the data folder, and it must not.
+    #[error(
+        "{0}. A key from another place needs a stop: stop the service, run this again (it takes a moment), and start the \
+         service with the new key. Nothing was changed"
+    )]
+    HeldForKey(String),
     /// The installation does not open.
     #[error("{0}")]
     Start(StartError),
@@ -133,7 +139,7 @@ impl CliError {
             CliError::NoApiKey | CliError::Usage(_) => Exit::Usage,
             CliError::File { .. } | CliError::Stream { .. } | CliError::AlreadyThere { .. } => Exit::Failed,
             CliError::NotFound(_) | CliError::NoInstallation { .. } => Exit::NotFound,
-            CliError::Held(_) => Exit::TryLater,
+            CliError::Held(_) | CliError::HeldForKey(_) => Exit::TryLater,
             CliError::Start(error) if error.is_in_use() => Exit::TryLater,
             CliError::Start(_) => Exit::NeedsOperator,
             CliError::Catalogue(_) | CliError::Demo(_) | CliError::Refused(_) | CliError::FoundWrong => Exit::Failed,

@@ -76,7 +76,7 @@ enum Command {
     ConnectLink(connect_link::ConnectLink),
     /// Refresh all that is due, once
     Sweep(sweep::Sweep),
-    /// Say which master key this is, without showing it
+    /// Say which master key this is, without showing it, and put a new one in its place
     #[command(subcommand)]
     MasterKey(master_key::MasterKeys),
     /// Look at the installation, and say what is wrong and what to do about it
@@ -107,7 +107,7 @@ impl Command {
             Command::Connections(command) => command.run(console).await,
             Command::ConnectLink(command) => command.run(console).await,
             Command::Sweep(command) => command.run(console).await,
-            Command::MasterKey(command) => command.run(console),
+            Command::MasterKey(command) => command.run(console).await,
             Command::Doctor(command) => command.run(console).await,
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),

@@ -138,7 +138,7 @@ impl MasterKeySource {
     }
 }
 
-fn read(file: &Path) -> std::io::Result<Zeroizing<String>> {
+pub(super) fn read(file: &Path) -> std::io::Result<Zeroizing<String>> {
     std::fs::read_to_string(file).map(Zeroizing::new)
 }
 
@@ -150,7 +150,7 @@ fn run(command: &str) -> std::io::Result<Result<Zeroizing<String>, MasterKeyErro
     Ok(Ok(Zeroizing::new(String::from_utf8_lossy(&output.stdout).into_owned())))
 }
 
-fn parse(digits: &str) -> Option<Zeroizing<[u8; 32]>> {
+pub(super) fn parse(digits: &str) -> Option<Zeroizing<[u8; 32]>> {
     let digits = digits.trim().as_bytes();
     let mut key = Zeroizing::new([0u8; 32]);
     if digits.len() != 64 {
@@ -164,7 +164,7 @@ fn parse(digits: &str) -> Option<Zeroizing<[u8; 32]>> {
 }
 
 /// Writes a new key so that it is whole on the disk, readable by its owner alone, before anything is sealed with it.
-fn make(file: &Path, entropy: &dyn Entropy) -> std::io::Result<FoundMasterKey> {
+pub(super) fn make(file: &Path, entropy: &dyn Entropy) -> std::io::Result<FoundMasterKey> {
     let mut key = Zeroizing::new([0u8; 32]);
     entropy.fill(key.as_mut());
     let mut digits = Zeroizing::new(String::with_capacity(65));

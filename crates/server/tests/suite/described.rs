@@ -26,7 +26,7 @@ async fn made(api: &Http, path: &str, body: &Value) -> Value {
     reply.json()
 }
 
-async fn integration(api: &Http, judge: &Judge, name: &str) {
+pub(crate) async fn integration(api: &Http, judge: &Judge, name: &str) {
     let body = json!({
         "name": name, "provider": judge.catalogue_json(name).expect("it is registered"), "client_id": name,
         "client_secrets": [{ "secret": judge.client_secret(name).expect("it is registered") }],
@@ -34,7 +34,7 @@ async fn integration(api: &Http, judge: &Judge, name: &str) {
     made(api, "/v1/integrations", &body).await;
 }
 
-async fn imported(api: &Http, judge: &Judge, client: &str, subject: &str) -> String {
+pub(crate) async fn imported(api: &Http, judge: &Judge, client: &str, subject: &str) -> String {
     let pair = judge.issue(client, subject).expect("it is registered");
     let body = json!({
         "integration": client, "subject": subject, "account_id": subject,

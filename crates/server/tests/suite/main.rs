@@ -20,6 +20,7 @@ mod peer;
 mod refresh;
 mod reload;
 mod revoked;
+mod rotation;
 mod routes;
 mod serving;
 mod shortfalls;

@@ -227,3 +227,43 @@ fn scan(folder: &Path, forms: &[Vec<u8>]) -> usize {
     }
     found
 }
+
+#[tokio::test]
+async fn what_was_sealed_before_a_rotation_opens_after_it_and_is_sealed_again() {
+    let home = Home::new();
+    let store = home.with_strava().await;
+    let (first, second) = (import(&store, "ann", "one").await, import(&store, "bob", "two").await);
+    let entry = JournalEntry {
+        attempt: attempt(),
+        kind: EntryKind::Refresh { connection: first.clone(), generation: 1 },
+        sent_at: now(),
+        received_at: now(),
+        status: 200,
+        headers: Vec::new(),
+        body: b"an answer".to_vec().into(),
+    };
+    store.journal().append(&entry).await.unwrap();
+    let (links, shown) = (store.derived_key("links").unwrap(), store.fingerprint("a token"));
+    let new = MasterKey::from_hex(&"5a".repeat(32)).unwrap();
+    store.rotate_master_key(new.clone(), None, now()).await.unwrap();
+    assert_eq!(store.master_key_fingerprint(), new.fingerprint());
+    assert_eq!(access(&store, &record(&store, &first).await), "access-token-one");
+    assert_eq!(store.journal().uncommitted().len(), 1);
+    // One part is done, and the process ends.
+    let part = store.reseal_part(evergrant_store::Resealed::default()).await.unwrap().unwrap();
+    assert_eq!(part.rows, 2);
+    store.close().await;
+
+    assert!(matches!(home.try_open(), Err(OpenError::WrongMasterKey { .. })));
+    let options = evergrant_store::OpenOptions { master_key: new, ..home.options() };
+    let store = Store::open(&options, entropy(), now()).unwrap();
+    assert_eq!(store.journal().uncommitted()[0].entry.body, entry.body);
+    assert_eq!(access(&store, &record(&store, &second).await), "access-token-two");
+    assert_eq!((store.derived_key("links").unwrap(), store.fingerprint("a token")), (links, shown));
+    assert!(store.has_old_seals().await.unwrap());
+    let (mut part, mut rows) = (evergrant_store::Resealed::default(), 0);
+    while let Some(next) = store.reseal_part(part).await.unwrap() {
+        (rows, part) = (next.rows, next);
+    }
+    assert!(rows == 1 && !store.has_old_seals().await.unwrap(), "the integration's secrets were left: {rows}");
+}

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{Answer, show};
-use crate::http::dto::{AuditEntry, KeyView, NewKey, NewKeyAnswer, OnTheWire, Page, ProblemBody};
+use crate::http::dto::{AuditEntry, KeyView, MasterKeyRotated, NewKey, NewKeyAnswer, OnTheWire, Page, ProblemBody};
 use crate::http::openapi::tag;
 use crate::http::paging;
 use crate::http::shell::Shell;
@@ -61,6 +61,18 @@ pub async fn create(
 pub async fn revoke(State(shell): State<Shell>, caller: Caller, InPath(id): InPath<String>) -> Answer<StatusCode> {
     shell.service().revoke_key(&caller, &id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Rotate the master key
+///
+/// Makes a new one in its file, keeps the old one beside it under a name with a time, and wraps the data keys anew. What is
+/// kept is sealed under a new data key in the background; reads and refreshes go on. For a key that comes from a variable or
+/// a command, use `evergrant master-key rotate`.
+#[utoipa::path(post, path = "/v1/master-key/rotate", tag = tag::ADMIN,
+    responses((status = 200, description = "The new key is in use", body = MasterKeyRotated),
+              (status = 409, description = "The key is not in a file, or the file can't be replaced; nothing was changed", body = ProblemBody)))]
+pub async fn rotate(State(shell): State<Shell>, caller: Caller) -> Answer<Json<MasterKeyRotated>> {
+    Ok(Json(show::rotated(shell.service().rotate_master_key(&caller).await?)))
 }
 
 /// The audit log
