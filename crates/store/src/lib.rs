@@ -43,6 +43,7 @@ pub use cleanup::Retention;
 pub use connections::{
     ConnectionFilter, ConnectionPatch, Decided, Ended, EndedNow, Ending, Erased, NewGrantFor, Patched, Placed, Target,
 };
+pub use db::{Database, DatabaseServer, NotAServer};
 pub use entropy::{Entropy, SharedEntropy, SystemEntropy};
 pub use error::{Cause, OpenError, StoreError, Trouble};
 pub use events::{Event, EventFilter, NewEvent};

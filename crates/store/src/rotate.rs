@@ -20,7 +20,7 @@ const PART: usize = 64;
 const UNFINISHED: &str = "resealing";
 
 /// A table with sealed columns that live long: its name in places, the columns, what reads a part of it (row, generation and
-/// three columns, by the row after which it goes on) and what writes one row.
+/// three columns, the last of them again where there are fewer, by the row after which it goes on) and what writes one row.
 struct Sealed {
     table: &'static str,
     columns: &'static [&'static str],
@@ -32,34 +32,34 @@ const TABLES: [Sealed; 5] = [
     Sealed {
         table: "grants",
         columns: &["access_token", "refresh_token"],
-        select: "SELECT connection_id, generation, access_token, refresh_token, NULL FROM grants \
+        select: "SELECT connection_id, generation, access_token, refresh_token, refresh_token FROM grants \
                  WHERE connection_id > ?1 ORDER BY connection_id LIMIT ?2",
         update: "UPDATE grants SET access_token = ?2, refresh_token = ?3 WHERE connection_id = ?1",
     },
     Sealed {
         table: "spares",
         columns: &["access_token", "refresh_token"],
-        select: "SELECT id, generation, access_token, refresh_token, NULL FROM spares \
+        select: "SELECT id, generation, access_token, refresh_token, refresh_token FROM spares \
                  WHERE id > ?1 ORDER BY id LIMIT ?2",
         update: "UPDATE spares SET access_token = ?2, refresh_token = ?3 WHERE id = ?1",
     },
     Sealed {
         table: "integrations",
         columns: &["client_secrets"],
-        select: "SELECT name, version, client_secrets, NULL, NULL FROM integrations \
+        select: "SELECT name, version, client_secrets, client_secrets, client_secrets FROM integrations \
                  WHERE name > ?1 ORDER BY name LIMIT ?2",
         update: "UPDATE integrations SET client_secrets = ?2 WHERE name = ?1",
     },
     Sealed {
         table: "outbox",
         columns: &["payload"],
-        select: "SELECT id, 0, payload, NULL, NULL FROM outbox WHERE id > ?1 ORDER BY id LIMIT ?2",
+        select: "SELECT id, CAST(0 AS BIGINT), payload, payload, payload FROM outbox WHERE id > ?1 ORDER BY id LIMIT ?2",
         update: "UPDATE outbox SET payload = ?2 WHERE id = ?1",
     },
     Sealed {
         table: "connect_sessions",
         columns: &["payload", "code", "pending"],
-        select: "SELECT id, 0, payload, code, pending FROM connect_sessions WHERE id > ?1 ORDER BY id LIMIT ?2",
+        select: "SELECT id, CAST(0 AS BIGINT), payload, code, pending FROM connect_sessions WHERE id > ?1 ORDER BY id LIMIT ?2",
         update: "UPDATE connect_sessions SET payload = ?2, code = ?3, pending = ?4 WHERE id = ?1",
     },
 ];

@@ -10,7 +10,7 @@ use tokio::sync::broadcast;
 use zeroize::Zeroizing;
 
 use crate::cache::ReadCache;
-use crate::db::{Files, Readers, Schema, Sql, Writer, values};
+use crate::db::{Database, Opening, Readers, Schema, Sql, Writer, values};
 use crate::entropy::SharedEntropy;
 use crate::error::{OpenError, StoreError};
 use crate::folder::HeldFolder;
@@ -59,40 +59,9 @@ impl Store {
     /// # Errors
     /// [`OpenError`] says what stands in the way; nothing has been changed then.
     pub fn open(options: &OpenOptions, entropy: SharedEntropy, now: Timestamp) -> Result<Store, OpenError> {
-        let folder = HeldFolder::take(&options.data_dir)?;
-        let files = Files { database: options.database.clone() };
-        let journal_folder = options.data_dir.join(JOURNAL);
-        refuse_lost_database(&files, &journal_folder)?;
-        let (mut raw, schema) = files.open_writer()?;
-        if schema == Schema::New {
-            files.make_durable(&raw)?;
-            files.migrate(&mut raw, schema, |sql| fill(sql, &options.master_key, &entropy, now))?;
-        }
-        let (ring, installation) = files.look(&raw, |sql| Ok(unlock(sql, options, &entropy)))??;
-        let ring = Arc::new(ring);
-        if schema != Schema::New && !journal_folder.exists() {
-            tracing::warn!("the journal is gone; answers that it alone held are lost");
-        }
-        let journal = Journal::open(&journal_folder, &installation, ring.clone(), options.journal)?;
-        if schema != Schema::New {
-            files.make_durable(&raw)?;
-            files.migrate(&mut raw, schema, |_| Ok(()))?;
-        }
-        let shared = files.look(&raw, |sql| {
-            end_leases(sql, &options.node)?;
-            jobs::interrupt(sql, now)?;
-            idempotency::interrupt(sql)?;
-            load(sql, ring, installation, entropy, options)
-        })?;
-        let shared = Arc::new(shared);
-        let connections = (0..options.readers.max(1)).map(|_| files.open_reader()).collect::<Result<_, _>>()?;
-        let threads = |cause| OpenError::io("a thread of the store", cause);
-        let readers = Readers::start(connections).map_err(threads)?;
-        let keeping = Keeping { shared: shared.clone(), count: None, key: None };
-        let writer = Writer::start(raw, Box::new(keeping)).map_err(threads)?;
-        let reads = ReadsLog::open(&options.data_dir.join(READS), options.audit_reads)?;
-        let inner = Inner { writer, readers, journal, reads, folder: Mutex::new(Some(folder)) };
-        Ok(Store { inner: Arc::new(inner), shared })
+        // On a thread of its own: the client of a database server must not run where async tasks run.
+        let opening = std::thread::scope(|scope| scope.spawn(|| open(options, entropy, now)).join());
+        opening.unwrap_or_else(|_| Err(StoreError::defect("opening the store").into()))
     }
 
     /// Lets nothing more in, commits what waits, and lets go of the data folder.
@@ -193,17 +162,61 @@ impl Store {
     }
 }
 
+fn open(options: &OpenOptions, entropy: SharedEntropy, now: Timestamp) -> Result<Store, OpenError> {
+    let folder = HeldFolder::take(&options.data_dir)?;
+    let journal_folder = options.data_dir.join(JOURNAL);
+    refuse_lost_file(&options.database, &journal_folder)?;
+    let place = folder.name(&entropy)?;
+    let mut opening = Opening::start(&options.database, &place, &options.node)?;
+    let new = opening.schema() == Schema::New;
+    if new {
+        refuse_lost_database(&options.database, &journal_folder)?;
+        opening.migrate(|sql| fill(sql, &options.master_key, &entropy, now))?;
+    }
+    let (ring, installation) = opening.look(|sql| Ok(unlock(sql, options, &entropy)))??;
+    let ring = Arc::new(ring);
+    if !new && !journal_folder.exists() {
+        tracing::warn!("the journal is gone; answers that it alone held are lost");
+    }
+    let journal = Journal::open(&journal_folder, &installation, ring.clone(), options.journal)?;
+    if !new {
+        opening.migrate(|_| Ok(()))?;
+    }
+    let shared = opening.look(|sql| {
+        end_leases(sql, &options.node)?;
+        jobs::interrupt(sql, now)?;
+        idempotency::interrupt(sql)?;
+        load(sql, ring, installation, entropy, options)
+    })?;
+    let shared = Arc::new(shared);
+    let connections = (0..options.readers.max(1)).map(|_| opening.reader()).collect::<Result<_, _>>()?;
+    let threads = |cause| OpenError::io("a thread of the store", cause);
+    let readers = Readers::start(connections).map_err(threads)?;
+    let keeping = Keeping { shared: shared.clone(), count: None, key: None };
+    let writer = Writer::start(opening.into_base(), Box::new(keeping)).map_err(threads)?;
+    let reads = ReadsLog::open(&options.data_dir.join(READS), options.audit_reads)?;
+    let inner = Inner { writer, readers, journal, reads, folder: Mutex::new(Some(folder)) };
+    Ok(Store { inner: Arc::new(inner), shared })
+}
+
 fn journal_down() -> StoreError {
     StoreError::Unavailable { trouble: crate::error::Trouble::Io, cause: None }
 }
 
-/// A journal without its database: somebody has lost or moved the database, and an empty one would hide that.
-fn refuse_lost_database(files: &Files, journal: &Path) -> Result<(), OpenError> {
-    let empty = std::fs::metadata(&files.database).map_or(true, |found| found.len() == 0);
-    if !empty || !journal.exists() {
+/// A journal without its database: somebody has lost or moved the database, and an empty one would hide that. A file is
+/// looked at before it would be made.
+fn refuse_lost_file(database: &Database, journal: &Path) -> Result<(), OpenError> {
+    let Some(file) = database.file() else { return Ok(()) };
+    let empty = std::fs::metadata(file).map_or(true, |found| found.len() == 0);
+    if empty { refuse_lost_database(database, journal) } else { Ok(()) }
+}
+
+/// A database that is empty must not stand beside a journal.
+fn refuse_lost_database(database: &Database, journal: &Path) -> Result<(), OpenError> {
+    if !journal.exists() {
         return Ok(());
     }
-    Err(OpenError::DatabaseMissing { database: files.database.clone(), journal: journal.to_owned() })
+    Err(OpenError::DatabaseMissing { database: database.to_string(), journal: journal.to_owned() })
 }
 
 /// The first rows of a new database.
@@ -252,7 +265,7 @@ fn unlock(
     options: &OpenOptions,
     entropy: &SharedEntropy,
 ) -> Result<(KeyRing, InstallationId), OpenError> {
-    let database = || options.database.clone();
+    let database = || options.database.to_string();
     let installation = meta_text(sql, "installation")?;
     let installation: InstallationId =
         installation.parse().map_err(|_| StoreError::damaged("an unreadable `installation` in `meta`"))?;

@@ -1,8 +1,8 @@
 //! `evergrant master-key`: which master key this is, without showing it, and another one in its place.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use evergrant_store::MasterKey;
+use evergrant_store::{Database, MasterKey};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -110,7 +110,7 @@ impl Rotate {
 
     async fn taken(&self, app: &App, source: &MasterKeySource) -> Result<Value> {
         // No database is named: where the file is not there, the key is made.
-        let FoundMasterKey { key, place, .. } = source.load(Path::new(""), &SystemEntropy).map_err(StartError::from)?;
+        let FoundMasterKey { key, place, .. } = source.load(&Database::File(PathBuf::new()), &SystemEntropy).map_err(StartError::from)?;
         let taken = app.service().take_master_key(&Caller::operator(), MasterKey::new(key)).await;
         let done = taken.map_err(|refusal| CliError::Refused(refusal.to_string()))?;
         Ok(json!({ "from": done.from, "to": done.to, "place": place, "key_file": null, "old_key_file": null }))

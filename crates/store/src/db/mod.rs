@@ -1,25 +1,33 @@
 //! The database: the only folder that knows which one it is.
 //!
 //! Everything above speaks in statements of the common subset of SQL (ids TEXT, times BIGINT milliseconds, secrets BLOB,
-//! numbered parameters) through [`Sql`], inside a unit of work that [`Writer`] or [`Readers`] run on threads of their own.
+//! numbered parameters) through [`Sql`], inside a unit of work that [`Writer`] or [`Readers`] run on threads of their own. What differs stands side by side in
+//! `base` and `sql`; what only one of the two has, in its own folder.
 //! A use is one transaction for its caller; the writer puts those that wait into one commit.
 
-mod migrate;
-mod open;
+mod base;
+mod database;
+mod postgres;
 mod readers;
 mod select;
 mod sql;
+mod sqlite;
 #[cfg(test)]
 mod tests;
 mod value;
 mod writer;
 
-pub(crate) use open::{Files, Schema};
+pub use database::Database;
+pub(crate) use database::{Opening, Schema};
+pub use postgres::{DatabaseServer, NotAServer};
 pub(crate) use readers::Readers;
 pub(crate) use select::Select;
 pub(crate) use sql::{Row, Sql};
 pub(crate) use value::ToValue;
 pub(crate) use writer::{Household, Unit, Writer};
+
+/// The newest schema that this binary knows: how many steps there are, the same for both databases.
+pub(crate) const SCHEMA: u32 = 2;
 
 /// The values of a statement, in the order of its numbers.
 macro_rules! values {
