@@ -110,7 +110,8 @@ impl Rotate {
 
     async fn taken(&self, app: &App, source: &MasterKeySource) -> Result<Value> {
         // No database is named: where the file is not there, the key is made.
-        let FoundMasterKey { key, place, .. } = source.load(&Database::File(PathBuf::new()), &SystemEntropy).map_err(StartError::from)?;
+        let FoundMasterKey { key, place, .. } =
+            source.load(&Database::File(PathBuf::new()), &SystemEntropy).map_err(StartError::from)?;
         let taken = app.service().take_master_key(&Caller::operator(), MasterKey::new(key)).await;
         let done = taken.map_err(|refusal| CliError::Refused(refusal.to_string()))?;
         Ok(json!({ "from": done.from, "to": done.to, "place": place, "key_file": null, "old_key_file": null }))
