@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::catalogue::Entries;
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{AuditReads, Config, ConfigError, MasterKeyError};
+use crate::config::{AuditReads, Config, ConfigError, MasterKeyError, MasterKeySource};
 use crate::http::{Shell, router, serve};
 use crate::metrics::Metrics;
 use crate::provider::{AddressPolicy, TlsSetup, Transport};
@@ -123,6 +123,19 @@ impl StartError {
     /// Whether another process works on the data folder: then it may be asked instead.
     pub fn is_in_use(&self) -> bool {
         matches!(self, StartError::Store(OpenError::InUse { .. }))
+    }
+
+    /// Whether the same start may work later although nobody changes anything here: another process ends, or a database
+    /// server comes back.
+    pub fn may_pass(&self) -> bool {
+        use evergrant_store::{StoreError, Trouble::*};
+        match self {
+            StartError::Store(OpenError::InUse { .. } | OpenError::Held { .. }) => true,
+            StartError::Store(
+                OpenError::Unavailable { trouble, .. } | OpenError::Store(StoreError::Unavailable { trouble, .. }),
+            ) => matches!(trouble, Unreachable | Unanswered | TakenOver | Overloaded),
+            _ => false,
+        }
     }
 }
 
@@ -366,6 +379,13 @@ async fn open_store(
     let (entropy, now) = (around.entropy.clone(), around.clock.now());
     let opening = tokio::task::spawn_blocking(move || Store::open(&options, entropy, now)).await;
     let opened = opening.map_err(|error| StartError::Other { why: error.to_string() })?;
+    if let (Err(OpenError::WrongMasterKey { .. } | OpenError::Held { .. }), MasterKeySource::MadeAtFirstStart(file)) =
+        (&opened, &config.master_key)
+        && made_at.is_some()
+    {
+        // What lies on a server was sealed with the key of another folder: the one that was made just now opens nothing.
+        let _ = std::fs::remove_file(file);
+    }
     let store = opened.map_err(|why| match why {
         OpenError::WrongMasterKey { .. } => StartError::WrongMasterKey { why, place },
         why => StartError::Store(why),

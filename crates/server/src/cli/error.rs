@@ -134,7 +134,7 @@ impl CliError {
             CliError::File { .. } | CliError::Stream { .. } | CliError::AlreadyThere { .. } => Exit::Failed,
             CliError::NotFound(_) | CliError::NoInstallation { .. } => Exit::NotFound,
             CliError::Held(_) => Exit::TryLater,
-            CliError::Start(error) if error.is_in_use() => Exit::TryLater,
+            CliError::Start(error) if error.may_pass() => Exit::TryLater,
             CliError::Start(_) => Exit::NeedsOperator,
             CliError::Catalogue(_) | CliError::Demo(_) | CliError::Refused(_) | CliError::FoundWrong => Exit::Failed,
         }

@@ -16,6 +16,7 @@ mod oauth1;
 mod odd_authorize;
 mod pairs;
 mod peer;
+mod postgresql;
 mod refresh;
 mod reload;
 mod revoked;
