@@ -102,8 +102,9 @@ async fn a_property_based_tester_finds_no_500_and_no_answer_that_the_document_do
     std::fs::write(home.folder.path().join("schemathesis.toml"), configuration(seed, &ids)).unwrap();
     let (document, key) = (format!("{}/openapi.json", service.url), format!("Authorization: Bearer {}", home.key));
     let asked = ["run", &document, "--header", &key, "--phases", "examples,coverage,fuzzing", "--checks", CHECKS];
+    // One worker: with several, Python 3.11 can fail by itself when two threads read sources at once.
     let how =
-        ["--max-examples", EXAMPLES, "--continue-on-failure", "--no-shrink", "--workers", "2", "--warnings", "off"];
+        ["--max-examples", EXAMPLES, "--continue-on-failure", "--no-shrink", "--workers", "1", "--warnings", "off"];
     let (found_nothing, said) = tester.run(home.folder.path(), &[&asked[..], &how[..]].concat()).await.unwrap();
     let words = service.stop().await;
     assert!(found_nothing, "seed {seed} (EVERGRANT_TEST_SEED at build time repeats it)\n{said}\n{words}");
