@@ -73,15 +73,16 @@ impl Cluster {
 
     /// The URL of a new, empty schema.
     pub fn schema(&self) -> String {
-        static MADE: Mutex<u32> = Mutex::new(0);
-        let number = {
-            let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-            *made += 1;
-            *made
-        };
-        let name = format!("home_{number}");
+        let name = new_name();
         self.run(&format!("CREATE SCHEMA {name}"));
-        format!("{}&options=-c%20search_path%3D{name}", self.url())
+        format!("{}&options=-c%20search_path%3D{name}", self.url("postgres"))
+    }
+
+    /// The URL of a new, empty database: for who wants to know which connections are his.
+    pub fn database(&self) -> String {
+        let name = new_name();
+        self.run(&format!("CREATE DATABASE {name}"));
+        self.url(&name)
     }
 
     /// Runs a statement as the server's owner.
@@ -93,9 +94,16 @@ impl Cluster {
         String::from_utf8_lossy(&done.stdout).trim().to_owned()
     }
 
-    fn url(&self) -> String {
-        format!("postgres://evergrant@/postgres?host={}", self.folder.display())
+    fn url(&self, database: &str) -> String {
+        format!("postgres://evergrant@/{database}?host={}", self.folder.display())
     }
+}
+
+fn new_name() -> String {
+    static MADE: Mutex<u32> = Mutex::new(0);
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    *made += 1;
+    format!("home_{made}")
 }
 
 /// PostgreSQL refuses to run as root: then it runs as the user that its package made.
