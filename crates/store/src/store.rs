@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::cache::ReadCache;
 use crate::db::{Files, Readers, Schema, Sql, Writer, values};
+use crate::deployment::{self, Standing};
 use crate::entropy::SharedEntropy;
 use crate::error::{OpenError, StoreError};
 use crate::folder::HeldFolder;
@@ -44,6 +45,7 @@ struct Inner {
     journal: Journal,
     reads: ReadsLog,
     fingerprint: String,
+    standing: Standing,
     folder: Mutex<Option<HeldFolder>>,
 }
 
@@ -71,7 +73,8 @@ impl Store {
         }
         let (ring, installation) = files.look(&raw, |sql| Ok(unlock(sql, options, &entropy)))??;
         let ring = Arc::new(ring);
-        if schema != Schema::New && !journal_folder.exists() {
+        let had_journal = journal_folder.exists();
+        if schema != Schema::New && !had_journal {
             tracing::warn!("the journal is gone; answers that it alone held are lost");
         }
         let journal = Journal::open(&journal_folder, &installation, ring.clone(), options.journal)?;
@@ -79,6 +82,7 @@ impl Store {
             files.make_durable(&raw)?;
             files.migrate(&mut raw, schema, |_| Ok(()))?;
         }
+        let standing = deployment::stand(&files, &raw, &options.data_dir, (schema, had_journal), &entropy, now)?;
         let shared = files.look(&raw, |sql| {
             end_leases(sql, &options.node)?;
             jobs::interrupt(sql, now)?;
@@ -93,7 +97,7 @@ impl Store {
         let writer = Writer::start(raw, Box::new(keeping)).map_err(threads)?;
         let fingerprint = options.master_key.fingerprint();
         let reads = ReadsLog::open(&options.data_dir.join(READS), options.audit_reads)?;
-        let inner = Inner { writer, readers, journal, reads, fingerprint, folder: Mutex::new(Some(folder)) };
+        let inner = Inner { writer, readers, journal, reads, fingerprint, standing, folder: Mutex::new(Some(folder)) };
         Ok(Store { inner: Arc::new(inner), shared })
     }
 
@@ -120,6 +124,10 @@ impl Store {
         self.write(move |tx, _| put_meta(tx, "checked_at", &stamp)).await?;
         self.read(|sql, _| meta(sql, "checked_at")).await?;
         if self.inner.journal.healthy() { Ok(()) } else { Err(journal_down()) }
+    }
+
+    pub(crate) fn standing(&self) -> &Standing {
+        &self.inner.standing
     }
 
     /// The journal of answers.
@@ -225,12 +233,12 @@ fn canary() -> Place<'static> {
     Place { table: "meta", row: "canary", column: "value", generation: 0 }
 }
 
-fn put_meta(sql: &Sql<'_>, name: &str, value: &[u8]) -> Result<(), StoreError> {
+pub(crate) fn put_meta(sql: &Sql<'_>, name: &str, value: &[u8]) -> Result<(), StoreError> {
     let text = "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
     sql.run_one("meta", text, values![name, value])
 }
 
-fn meta(sql: &Sql<'_>, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+pub(crate) fn meta(sql: &Sql<'_>, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
     sql.one("SELECT value FROM meta WHERE name = ?1", values![name], |row| row.bytes(0))
 }
 

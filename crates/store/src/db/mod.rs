@@ -4,6 +4,7 @@
 //! numbered parameters) through [`Sql`], inside a unit of work that [`Writer`] or [`Readers`] run on threads of their own.
 //! A use is one transaction for its caller; the writer puts those that wait into one commit.
 
+mod backup;
 mod migrate;
 mod open;
 mod readers;
@@ -14,6 +15,7 @@ mod tests;
 mod value;
 mod writer;
 
+pub use backup::{BackupError, RestoredBackup, back_up, restore};
 pub(crate) use open::{Files, Schema};
 pub(crate) use readers::Readers;
 pub(crate) use select::Select;
