@@ -213,6 +213,7 @@ impl App {
         let addresses =
             if config.allow_private_networks { AddressPolicy::PrivateAllowed } else { AddressPolicy::PublicOnly };
         let transport = Transport::new(addresses, around.clock.clone())?;
+        transport.hold(store.quarantine().is_some());
         let (metrics, tasks, stop) = (Arc::new(Metrics::new()), TaskTracker::new(), CancellationToken::new());
         let refresher = Refresher::new(Wiring {
             store: store.clone(),
@@ -297,7 +298,9 @@ pub async fn run(app: App, listener: TcpListener, shutdown: impl Future<Output =
         service.store.close().await;
         return Err(StartError::Other { why: error.to_string() });
     }
-    if let Err(refusal) = service.resume_devices().await {
+    if service.store.quarantine().is_some() {
+        report(service.tell_quarantine().await);
+    } else if let Err(refusal) = service.resume_devices().await {
         service.store.close().await;
         return Err(StartError::Other { why: refusal.to_string() });
     }
@@ -383,6 +386,13 @@ fn make_folder(folder: &std::path::Path) -> Result<(), StartError> {
 /// not answer after a grant.
 async fn chores(service: Service) {
     loop {
+        // Nothing of this may be sent before the operator has adopted a restored or copied database.
+        if service.store.quarantine().is_some() {
+            if !pause(&service, CHORES_EVERY).await {
+                return;
+            }
+            continue;
+        }
         report(service.revoke_what_is_due().await);
         report(service.resume_pending(PENDING_AGE).await);
         report(service.ask_what_is_owed().await);
@@ -405,6 +415,8 @@ async fn watch_catalogue(service: Service) {
 
 async fn clean_up(service: Service) {
     loop {
+        // So that a copy that was made a while ago is told from this database.
+        report(service.store.advance_epoch(service.now()).await.map_err(Refusal::from));
         let mut rows = 1;
         while rows > 0 && !service.stop.is_cancelled() {
             rows = match service.store.clean_up(Retention::default(), service.now()).await {

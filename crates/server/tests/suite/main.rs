@@ -18,6 +18,7 @@ mod pairs;
 mod peer;
 mod refresh;
 mod reload;
+mod restored;
 mod revoked;
 mod routes;
 mod serving;

@@ -64,6 +64,9 @@ async fn try_fly(
     if let Trigger::Judge(judgement) = trigger {
         return flight.judged(judgement).await;
     }
+    if inner.store.quarantine().is_some() {
+        return Ok(Landing::NotSent(NotSent::Quarantined));
+    }
     let _probe = match flight.barred() {
         Ok(probe) => probe,
         Err(why) => return Ok(Landing::NotSent(why)),

@@ -21,12 +21,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use evergrant_core::connection::Connection;
 use evergrant_core::id::{AttemptId, ConnectionId, IntegrationName};
-use evergrant_core::integration::Health;
+use evergrant_core::integration::{Health, Integration};
 use evergrant_core::outcome::{Failure, Outcome};
 use evergrant_core::policy::Policy;
 use evergrant_core::provider::Provider;
-use evergrant_core::schedule::MinTtl;
+use evergrant_core::schedule::{self, MinTtl};
 use evergrant_core::time::Timestamp;
 use evergrant_core::token_answer::{self, AnswerParts, Purpose};
 use evergrant_store::{SharedEntropy, Store, TokenRecord};
@@ -98,6 +99,8 @@ pub(crate) enum NotSent {
     },
     /// The grant or the lease changed under it.
     Changed,
+    /// The database may be an older or a copied one, and the operator has not adopted it.
+    Quarantined,
     /// There is no place to land.
     Storage,
     /// The stored grant does not open.
@@ -199,6 +202,12 @@ impl Refresher {
             storage_back_at,
             public_url,
         }))
+    }
+
+    /// When the background would look at a connection by its schedule.
+    pub(crate) fn scheduled(&self, connection: &Connection, integration: &Integration) -> Option<Timestamp> {
+        let policy = by_schedule(&integration.policy(&self.0.base));
+        schedule::due_at(&connection.life, &integration.provider, &policy, self.0.jitter(&connection.id))
     }
 
     /// How many refreshes are under way.

@@ -20,6 +20,7 @@ impl Refresher {
     /// [`StoreError`] when the database cannot be read or written.
     pub async fn recover(&self, service: &Service) -> Result<(), StoreError> {
         let store = &self.0.store;
+        let quarantined = store.quarantine().is_some();
         let uncommitted = store.journal().uncommitted();
         let lost = store.lost_answers(self.0.clock.now().minus(REMEMBERED)).await?;
         for found in lost.iter().chain(&uncommitted) {
@@ -28,12 +29,17 @@ impl Refresher {
                     self.recover_refresh(found, connection, *generation).await?;
                     store.journal().mark_committed(found.seq);
                 }
+                // Its account would be looked up.
+                EntryKind::Exchange { .. } if quarantined => {}
                 EntryKind::Exchange { session } => {
                     if service.recover_exchange(found).await.is_err() {
                         tracing::error!(%session, "an exchange in the journal could not be finished; it is tried at the next start");
                     }
                 }
             }
+        }
+        if quarantined {
+            return Ok(());
         }
         for intent in store.open_intents().await? {
             // Flown under a lease: the unanswered sending becomes an uncertain attempt, and nothing is sent for it.
