@@ -26,7 +26,7 @@ struct Need {
     purpose: &'static str,
 }
 
-const NEEDS: [Need; 4] = [
+const NEEDS: [Need; 5] = [
     Need {
         name: "node",
         program: "node",
@@ -59,6 +59,18 @@ const NEEDS: [Need; 4] = [
         least: 20,
         package: "python3-venv",
         purpose: "installs that provider from its lock file",
+    },
+    Need {
+        name: "PostgreSQL's server",
+        // The distribution keeps the server's programs out of PATH; the newest is taken.
+        program: "sh",
+        asked: &[
+            "-c",
+            "PATH=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -Vr | tr '\\n' ':')$PATH; postgres --version",
+        ],
+        least: 15,
+        package: "postgresql",
+        purpose: "is the second database that the store's tests run on",
     },
 ];
 

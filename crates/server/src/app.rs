@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evergrant_core::id::{IntegrationName, NodeId};
+use evergrant_core::time::Timestamp;
 use evergrant_store::{
     MasterKey, OpenError, OpenOptions, ProviderResolver, Retention, SharedEntropy, Store, SystemEntropy,
 };
@@ -19,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::catalogue::Entries;
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{AuditReads, Config, ConfigError, MasterKeyError};
+use crate::config::{AuditReads, Config, ConfigError, KeyExchange, MasterKeyError, MasterKeySource};
 use crate::http::{Shell, router, serve};
 use crate::metrics::Metrics;
 use crate::provider::{AddressPolicy, TlsSetup, Transport};
@@ -36,6 +37,8 @@ const LAST_ANSWERS: Duration = Duration::from_secs(100);
 const CLEAN_UP_EVERY: Duration = Duration::from_secs(600);
 /// How often the folder of catalogue entries is looked at.
 const CATALOGUE_EVERY: Duration = Duration::from_secs(5);
+/// A database that could not be put right is tried again after this.
+const BEHIND_RETRY: Duration = Duration::from_millis(500);
 /// How often revocations and pending grants are looked at.
 const CHORES_EVERY: Duration = Duration::from_secs(20);
 /// A pending grant is somebody's who waits for it; after this the service goes on with it by itself.
@@ -123,6 +126,19 @@ impl StartError {
     /// Whether another process works on the data folder: then it may be asked instead.
     pub fn is_in_use(&self) -> bool {
         matches!(self, StartError::Store(OpenError::InUse { .. }))
+    }
+
+    /// Whether the same start may work later although nobody changes anything here: another process ends, or a database
+    /// server comes back.
+    pub fn may_pass(&self) -> bool {
+        use evergrant_store::{StoreError, Trouble::*};
+        match self {
+            StartError::Store(OpenError::InUse { .. } | OpenError::Held { .. }) => true,
+            StartError::Store(
+                OpenError::Unavailable { trouble, .. } | OpenError::Store(StoreError::Unavailable { trouble, .. }),
+            ) => matches!(trouble, Unreachable | Unanswered | TakenOver | Overloaded),
+            _ => false,
+        }
     }
 }
 
@@ -243,6 +259,8 @@ impl App {
             public_url: config.public_url(),
             key_environment: config.key_environment.clone(),
             allow_private_networks: config.allow_private_networks,
+            master_key: config.master_key.clone(),
+            rotating: tokio::sync::Mutex::default(),
             declared: config.integrations.iter().map(|one| one.name.clone()).collect(),
             store,
         });
@@ -308,8 +326,10 @@ pub async fn run(app: App, listener: TcpListener, shutdown: impl Future<Output =
     let background = TaskTracker::new();
     background.spawn(declared::ask(service.clone(), app.undeclared));
     background.spawn(chores(service.clone()));
+    background.spawn(put_right(service.clone()));
     background.spawn(watch_catalogue(service.clone()));
     background.spawn(clean_up(service.clone()));
+    service.reseal_what_is_old();
     background.spawn(crate::service::scheduler::run(service.refresher.clone(), service.stop.clone()));
     let serving = serve(listener, router(&shell), service.clock.clone(), stop_serving.clone());
     tokio::pin!(serving);
@@ -367,13 +387,42 @@ async fn open_store(
         ..OpenOptions::new(config.database.clone(), config.data_dir.clone(), key, node)
     };
     let (entropy, now) = (around.entropy.clone(), around.clock.now());
-    let opening = tokio::task::spawn_blocking(move || Store::open(&options, entropy, now)).await;
+    let exchange = KeyExchange::of(&config.master_key);
+    let opening = tokio::task::spawn_blocking(move || open_with(options, &entropy, now, exchange)).await;
     let opened = opening.map_err(|error| StartError::Other { why: error.to_string() })?;
+    if let (Err(OpenError::WrongMasterKey { .. } | OpenError::Held { .. }), MasterKeySource::MadeAtFirstStart(file)) =
+        (&opened, &config.master_key)
+        && made_at.is_some()
+    {
+        // What lies on a server was sealed with the key of another folder: the one that was made just now opens nothing.
+        let _ = std::fs::remove_file(file);
+    }
     let store = opened.map_err(|why| match why {
         OpenError::WrongMasterKey { .. } => StartError::WrongMasterKey { why, place },
         why => StartError::Store(why),
     })?;
     Ok((store, made_at))
+}
+
+/// Opens the store; where the data is under the key that a rotation had put beside the one given, that rotation is finished.
+fn open_with(
+    mut options: OpenOptions,
+    entropy: &SharedEntropy,
+    now: Timestamp,
+    exchange: Option<KeyExchange>,
+) -> Result<Store, OpenError> {
+    let opened = Store::open(&options, entropy.clone(), now);
+    let (Err(OpenError::WrongMasterKey { expected, .. }), Some(exchange)) = (&opened, exchange) else { return opened };
+    let Some(next) = exchange.unfinished(expected) else { return opened };
+    options.master_key = next;
+    let store = Store::open(&options, entropy.clone(), now)?;
+    match exchange.finish(now) {
+        Ok(kept) => tracing::warn!(old_key = %kept.display(), "a rotation of the master key was finished"),
+        Err(error) => {
+            tracing::error!(%error, "a rotation of the master key is not finished; its new key is in the file that ends in .next");
+        }
+    }
+    Ok(store)
 }
 
 fn make_folder(folder: &std::path::Path) -> Result<(), StartError> {
@@ -388,6 +437,8 @@ async fn chores(service: Service) {
     loop {
         // Nothing of this may be sent before the operator has adopted a restored or copied database.
         if service.store.quarantine().is_some() {
+            // Another node may have adopted it.
+            report(service.look_again().await);
             if !pause(&service, CHORES_EVERY).await {
                 return;
             }
@@ -397,6 +448,20 @@ async fn chores(service: Service) {
         report(service.resume_pending(PENDING_AGE).await);
         report(service.ask_what_is_owed().await);
         if !pause(&service, CHORES_EVERY).await {
+            return;
+        }
+    }
+}
+
+/// A database server that has lost what it had answered is put right before anything else is sent.
+async fn put_right(service: Service) {
+    loop {
+        tokio::select! {
+            () = service.stop.cancelled() => return,
+            () = service.store.falls_behind() => {}
+        }
+        report(service.put_right().await);
+        if service.store.is_behind() && !pause(&service, BEHIND_RETRY).await {
             return;
         }
     }
@@ -415,8 +480,6 @@ async fn watch_catalogue(service: Service) {
 
 async fn clean_up(service: Service) {
     loop {
-        // So that a copy that was made a while ago is told from this database.
-        report(service.store.advance_epoch(service.now()).await.map_err(Refusal::from));
         let mut rows = 1;
         while rows > 0 && !service.stop.is_cancelled() {
             rows = match service.store.clean_up(Retention::default(), service.now()).await {
@@ -430,6 +493,8 @@ async fn clean_up(service: Service) {
         if !pause(&service, CLEAN_UP_EVERY).await {
             return;
         }
+        // So that a copy that was made a while ago is told from this database.
+        report(service.look_again().await);
     }
 }
 

@@ -15,7 +15,7 @@ pub type Cause = Arc<dyn Error + Send + Sync>;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The storage cannot be had just now; the same call can be made again.
-    #[error("the storage is not available: {trouble}. Nothing was changed by this call; {}", trouble.remedy())]
+    #[error("the storage is not available: {trouble}. {}; {}", trouble.kept(), trouble.remedy())]
     Unavailable {
         /// What kind of trouble.
         trouble: Trouble,
@@ -101,6 +101,16 @@ pub enum Trouble {
     CannotOpen,
     /// The disk or the system failed.
     Io,
+    /// The database server cannot be reached, or its connection broke.
+    Unreachable,
+    /// The connection to the database server broke during a commit: whether it held is not known yet.
+    Unanswered,
+    /// The database server does not let the service in.
+    NotAdmitted,
+    /// Another process has taken the database over.
+    TakenOver,
+    /// The database server has lost commits that it had answered, and they are not put right yet.
+    Behind,
     /// More calls wait than are let in.
     Overloaded,
     /// The store has been closed.
@@ -116,8 +126,21 @@ impl Trouble {
             Trouble::ReadOnly => "read_only",
             Trouble::CannotOpen => "cannot_open",
             Trouble::Io => "io",
+            Trouble::Unreachable => "unreachable",
+            Trouble::Unanswered => "unanswered",
+            Trouble::NotAdmitted => "not_admitted",
+            Trouble::TakenOver => "taken_over",
+            Trouble::Behind => "behind",
             Trouble::Overloaded => "overloaded",
             Trouble::Closed => "closed",
+        }
+    }
+
+    /// What became of the call.
+    const fn kept(self) -> &'static str {
+        match self {
+            Trouble::Unanswered => "Whether this call changed anything is not known",
+            _ => "Nothing was changed by this call",
         }
     }
 
@@ -125,10 +148,15 @@ impl Trouble {
     pub const fn remedy(self) -> &'static str {
         match self {
             Trouble::Locked => "find the other program that has the database open and end it",
-            Trouble::Full => "free space on the disk of the data folder",
-            Trouble::ReadOnly => "make the data folder writable for the user that runs the service",
+            Trouble::Full => "free space on the disk of the data folder, or of the database server",
+            Trouble::ReadOnly => "make the data folder, or the database, writable for the user that runs the service",
             Trouble::CannotOpen => "see that the data folder is there and belongs to the user that runs the service",
             Trouble::Io => "look at the disk and at the system's log",
+            Trouble::Unreachable => "see that the database server runs and that it can be reached from here",
+            Trouble::Unanswered => "see that the database server runs and that it can be reached from here",
+            Trouble::NotAdmitted => "look at user, password and database in `database_url`, and at the server's log",
+            Trouble::TakenOver => "end this process, or the other one: one process at a time works on a database",
+            Trouble::Behind => "wait a moment: it is put right from the journal; then look at the server's replication",
             Trouble::Overloaded => "wait a moment; if it lasts, the disk is too slow for the load",
             Trouble::Closed => "the service is stopping",
         }
@@ -153,6 +181,11 @@ impl std::fmt::Display for Trouble {
             Trouble::ReadOnly => "it may not be written",
             Trouble::CannotOpen => "a file of the data folder cannot be opened",
             Trouble::Io => "the disk or the system failed",
+            Trouble::Unreachable => "the database server cannot be reached",
+            Trouble::Unanswered => "the database server did not answer a commit",
+            Trouble::NotAdmitted => "the database server refuses the service",
+            Trouble::TakenOver => "another process has taken the database over",
+            Trouble::Behind => "the database has lost its last commits",
             Trouble::Overloaded => "too many calls wait for it",
             Trouble::Closed => "it has been closed",
         })
@@ -176,11 +209,11 @@ pub enum OpenError {
     /// The key does not open what was sealed.
     #[error(
         "the master key (fingerprint {given}) is not the one that {database} was sealed with (fingerprint {expected}). \
-         Give the right key; nothing was changed", database = database.display()
+         Give the right key; nothing was changed"
     )]
     WrongMasterKey {
         /// The database.
-        database: PathBuf,
+        database: String,
         /// The fingerprint of the key that was given.
         given: String,
         /// The fingerprint of the key that is right.
@@ -189,22 +222,22 @@ pub enum OpenError {
     /// A key of the ring or the canary was changed outside the service.
     #[error(
         "the key ring in {database} is damaged ({what}). The master key is right; restore the database from a backup. \
-         Nothing was changed", database = database.display()
+         Nothing was changed"
     )]
     KeyRingDamaged {
         /// The database.
-        database: PathBuf,
+        database: String,
         /// What does not fit.
         what: String,
     },
     /// A later version of the service has written here.
     #[error(
         "{database} was written by a later version (schema {found}, this binary knows up to {known}). Run that version; \
-         nothing was changed", database = database.display()
+         nothing was changed"
     )]
     SchemaNewer {
         /// The database.
-        database: PathBuf,
+        database: String,
         /// The schema that was found.
         found: u32,
         /// The newest schema that this binary knows.
@@ -213,11 +246,11 @@ pub enum OpenError {
     /// The file is something else, or damaged.
     #[error(
         "{database} is not a database of this service, or it is damaged: {what}. Restore it from a backup, or set \
-         another `database_url`; nothing was changed", database = database.display()
+         another `database_url`; nothing was changed"
     )]
     NotOurs {
         /// The file.
-        database: PathBuf,
+        database: String,
         /// What is wrong with it.
         what: String,
     },
@@ -225,13 +258,37 @@ pub enum OpenError {
     #[error(
         "the database {database} is missing, but its journal is there ({journal}). Put the database back, or say where it \
          is; to begin anew, move the whole data folder away. Nothing was changed",
-        database = database.display(), journal = journal.display()
+        journal = journal.display()
     )]
     DatabaseMissing {
         /// Where the database should be.
-        database: PathBuf,
+        database: String,
         /// The journal's folder.
         journal: PathBuf,
+    },
+    /// Another process works on the database.
+    #[error(
+        "the database {database} is held by another process (node {node}, last sign of life {silent} s ago), which works \
+         on another data folder. Stop that one; if it has ended without letting go, start again when it has been silent for \
+         {dead} s. Nothing was changed"
+    )]
+    Held {
+        /// The database.
+        database: String,
+        /// The node that holds it.
+        node: String,
+        /// Since when it has given no sign of life, in seconds.
+        silent: u64,
+        /// After so many seconds it is taken to be dead.
+        dead: u64,
+    },
+    /// The server cannot be trusted to keep what it has answered, or is too old.
+    #[error("the database {database} cannot be trusted with tokens: {what}. Nothing was changed")]
+    UnfitServer {
+        /// The database.
+        database: String,
+        /// What is wrong.
+        what: String,
     },
     /// The journal belongs to another installation.
     #[error(

@@ -6,15 +6,18 @@ use std::path::Path;
 
 use rustix::fs::FlockOperation;
 
+use crate::entropy::SharedEntropy;
 use crate::error::OpenError;
 
 /// The lock file's name.
 const LOCK: &str = "evergrant.lock";
+/// Letters of a folder's name.
+const NAME: usize = 32;
 
 /// The data folder, held until this is dropped.
 #[derive(Debug)]
 pub(crate) struct HeldFolder {
-    _lock: File,
+    lock: File,
 }
 
 impl HeldFolder {
@@ -28,10 +31,30 @@ impl HeldFolder {
         open.read(true).write(true).create(true).truncate(false).mode(0o600);
         let lock = open.open(&path).map_err(|cause| OpenError::io(what(), cause))?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(HeldFolder { _lock: lock }),
+            Ok(()) => Ok(HeldFolder { lock }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse { folder: folder.to_owned(), lock: path }),
             Err(errno) => Err(OpenError::io(what(), errno.into())),
         }
+    }
+}
+
+impl HeldFolder {
+    /// What this folder is called, made at its first use: by it a database on a server knows that a former holder has
+    /// ended when the folder is taken again. It stands in the lock file.
+    pub fn name(&self, entropy: &SharedEntropy) -> Result<String, OpenError> {
+        use std::os::unix::fs::FileExt as _;
+        let failed = |cause| OpenError::io("the lock of the data folder", cause);
+        let mut found = [0; NAME];
+        if self.lock.read_exact_at(&mut found, 0).is_ok()
+            && let Ok(name) = std::str::from_utf8(&found)
+        {
+            return Ok(name.to_owned());
+        }
+        let mut random = [0; NAME / 2];
+        entropy.fill(&mut random);
+        let name = crate::seal::hex(&random);
+        self.lock.write_all_at(name.as_bytes(), 0).and_then(|()| self.lock.sync_all()).map_err(failed)?;
+        Ok(name)
     }
 }
 

@@ -31,6 +31,7 @@ mod reads;
 mod record;
 pub mod refresh;
 mod report;
+mod rotate;
 mod row;
 mod seal;
 mod shared;
@@ -43,7 +44,7 @@ pub use cleanup::Retention;
 pub use connections::{
     ConnectionFilter, ConnectionPatch, Decided, Ended, EndedNow, Ending, Erased, NewGrantFor, Patched, Placed, Target,
 };
-pub use db::{BackupError, RestoredBackup, back_up, restore};
+pub use db::{BackupError, Database, DatabaseServer, NotAServer, RestoredBackup, back_up, restore};
 pub use deployment::{Quarantine, QuarantineCause};
 pub use entropy::{Entropy, SharedEntropy, SystemEntropy};
 pub use error::{Cause, OpenError, StoreError, Trouble};
@@ -60,6 +61,7 @@ pub use page::{Cursor, NotACursor, Page};
 pub use reads::TokenRead;
 pub use record::{Durable, TokenRecord};
 pub use report::Report;
+pub use rotate::Resealed;
 pub use seal::{MasterKey, NotAMasterKey, SealedBytes};
 pub use shared::StatusCounts;
 pub use stats::{IntegrationNumbers, OutcomeNumber};

@@ -8,6 +8,7 @@ use evergrant_core::id::NodeId;
 use evergrant_core::integration::ProviderSource;
 use evergrant_core::provider::Provider;
 
+use crate::db::Database;
 use crate::journal::JournalOptions;
 use crate::seal::MasterKey;
 
@@ -49,8 +50,8 @@ pub enum AuditReads {
 /// What the store must be told to open.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
-    /// The database file.
-    pub database: PathBuf,
+    /// The database.
+    pub database: Database,
     /// The folder of the lock, the journal and the log of reads.
     pub data_dir: PathBuf,
     /// The key that wraps the data keys.
@@ -73,9 +74,9 @@ pub struct OpenOptions {
 
 impl OpenOptions {
     /// With the defaults: 64 MiB of cache, two readers, a new data key after 2^31 sealings.
-    pub fn new(database: PathBuf, data_dir: PathBuf, master_key: MasterKey, node: NodeId) -> Self {
+    pub fn new(database: impl Into<Database>, data_dir: PathBuf, master_key: MasterKey, node: NodeId) -> Self {
         OpenOptions {
-            database,
+            database: database.into(),
             data_dir,
             master_key,
             node,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use evergrant_core::id::{ConnectionId, InstallationId, IntegrationName, NodeId};
 use evergrant_core::integration::Integration;
 use evergrant_core::notice::NoticeKind;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use crate::cache::{Owner, ReadCache};
 use crate::db::{Household, Unit, values};
@@ -42,6 +42,8 @@ pub(crate) enum Effect {
     Event(Arc<Event>),
     /// A notice was written.
     Noticed(NoticeKind),
+    /// Another master key wraps the data keys, and a new one of those seals.
+    Rotated(MasterKey, WrappedKey),
 }
 
 /// Connections of an integration by stored status.
@@ -92,6 +94,8 @@ pub(crate) struct Shared {
     pub events: broadcast::Sender<Arc<Event>>,
     pub tally: Mutex<Tally>,
     pub resolver: Option<ProviderResolver>,
+    /// The database server has lost commits that it had answered.
+    pub behind: Arc<watch::Sender<bool>>,
 }
 
 impl Shared {
@@ -130,6 +134,7 @@ impl Shared {
             Effect::Key(key) => {
                 self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(key.id.clone(), key);
             }
+            Effect::Rotated(master, newest) => self.ring.rotated(&master, &newest),
             // Nobody listening is no error.
             Effect::Event(event) => drop(self.events.send(event)),
         }
@@ -139,7 +144,6 @@ impl Shared {
 /// What surrounds each group of writes.
 pub(crate) struct Keeping {
     pub shared: Arc<Shared>,
-    pub master: MasterKey,
     pub count: Option<(u32, u64)>,
     pub key: Option<WrappedKey>,
 }
@@ -151,7 +155,7 @@ impl Household<Effect> for Keeping {
         if let Some((id, sealings)) = self.count {
             tx.run_one("data_keys", "UPDATE data_keys SET sealings = ?2 WHERE id = ?1", values![id, sealings])?;
         }
-        self.key = self.shared.ring.key_to_store(&self.master)?;
+        self.key = self.shared.ring.key_to_store()?;
         if let Some(key) = &self.key {
             let text = "INSERT INTO data_keys (id, wrapped, sealings, created_at) VALUES (?1, ?2, ?3, 0)";
             tx.run_one("data_keys", text, values![key.id, key.wrapped, key.sealings])?;
@@ -164,7 +168,7 @@ impl Household<Effect> for Keeping {
             self.shared.ring.count_stored(id, count);
         }
         if let Some(key) = self.key.take() {
-            self.shared.ring.key_stored(&self.master, &key);
+            self.shared.ring.key_stored(&key);
         }
         effects.into_iter().for_each(|effect| self.shared.apply(effect));
     }

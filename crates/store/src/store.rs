@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use evergrant_core::id::{InstallationId, NodeId};
 use evergrant_core::time::Timestamp;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use zeroize::Zeroizing;
 
 use crate::cache::ReadCache;
-use crate::db::{Files, Readers, Schema, Sql, Writer, values};
-use crate::deployment::{self, Standing};
+use crate::db::{Database, Opening, Readers, Schema, Sql, Writer, values};
+use crate::deployment::{self, Folder, Standing};
 use crate::entropy::SharedEntropy;
 use crate::error::{OpenError, StoreError};
 use crate::folder::HeldFolder;
@@ -44,7 +44,6 @@ struct Inner {
     writer: Writer<Effect>,
     journal: Journal,
     reads: ReadsLog,
-    fingerprint: String,
     standing: Standing,
     folder: Mutex<Option<HeldFolder>>,
 }
@@ -62,43 +61,9 @@ impl Store {
     /// # Errors
     /// [`OpenError`] says what stands in the way; nothing has been changed then.
     pub fn open(options: &OpenOptions, entropy: SharedEntropy, now: Timestamp) -> Result<Store, OpenError> {
-        let folder = HeldFolder::take(&options.data_dir)?;
-        let files = Files { database: options.database.clone() };
-        let journal_folder = options.data_dir.join(JOURNAL);
-        refuse_lost_database(&files, &journal_folder)?;
-        let (mut raw, schema) = files.open_writer()?;
-        if schema == Schema::New {
-            files.make_durable(&raw)?;
-            files.migrate(&mut raw, schema, |sql| fill(sql, &options.master_key, &entropy, now))?;
-        }
-        let (ring, installation) = files.look(&raw, |sql| Ok(unlock(sql, options, &entropy)))??;
-        let ring = Arc::new(ring);
-        let had_journal = journal_folder.exists();
-        if schema != Schema::New && !had_journal {
-            tracing::warn!("the journal is gone; answers that it alone held are lost");
-        }
-        let journal = Journal::open(&journal_folder, &installation, ring.clone(), options.journal)?;
-        if schema != Schema::New {
-            files.make_durable(&raw)?;
-            files.migrate(&mut raw, schema, |_| Ok(()))?;
-        }
-        let standing = deployment::stand(&files, &raw, &options.data_dir, (schema, had_journal), &entropy, now)?;
-        let shared = files.look(&raw, |sql| {
-            end_leases(sql, &options.node)?;
-            jobs::interrupt(sql, now)?;
-            idempotency::interrupt(sql)?;
-            load(sql, ring, installation, entropy, options)
-        })?;
-        let shared = Arc::new(shared);
-        let connections = (0..options.readers.max(1)).map(|_| files.open_reader()).collect::<Result<_, _>>()?;
-        let threads = |cause| OpenError::io("a thread of the store", cause);
-        let readers = Readers::start(connections).map_err(threads)?;
-        let keeping = Keeping { shared: shared.clone(), master: options.master_key.clone(), count: None, key: None };
-        let writer = Writer::start(raw, Box::new(keeping)).map_err(threads)?;
-        let fingerprint = options.master_key.fingerprint();
-        let reads = ReadsLog::open(&options.data_dir.join(READS), options.audit_reads)?;
-        let inner = Inner { writer, readers, journal, reads, fingerprint, standing, folder: Mutex::new(Some(folder)) };
-        Ok(Store { inner: Arc::new(inner), shared })
+        // On a thread of its own: the client of a database server must not run where async tasks run.
+        let opening = std::thread::scope(|scope| scope.spawn(|| open(options, entropy, now)).join());
+        opening.unwrap_or_else(|_| Err(StoreError::defect("opening the store").into()))
     }
 
     /// Lets nothing more in, commits what waits, and lets go of the data folder.
@@ -150,8 +115,8 @@ impl Store {
     }
 
     /// Names the master key in use without revealing it.
-    pub fn master_key_fingerprint(&self) -> &str {
-        &self.inner.fingerprint
+    pub fn master_key_fingerprint(&self) -> String {
+        self.shared.ring.master().fingerprint()
     }
 
     /// 8 hexadecimal digits that stand for a text within this installation: for logs and `token_id`.
@@ -203,17 +168,65 @@ impl Store {
     }
 }
 
+fn open(options: &OpenOptions, entropy: SharedEntropy, now: Timestamp) -> Result<Store, OpenError> {
+    let folder = HeldFolder::take(&options.data_dir)?;
+    let journal_folder = options.data_dir.join(JOURNAL);
+    refuse_lost_file(&options.database, &journal_folder)?;
+    let place = folder.name(&entropy)?;
+    let mut opening = Opening::start(&options.database, &place, &options.node)?;
+    let new = opening.schema() == Schema::New;
+    if new {
+        refuse_lost_database(&options.database, &journal_folder)?;
+        opening.migrate(|sql| fill(sql, &options.master_key, &entropy, now))?;
+    }
+    let (ring, installation) = opening.look(|sql| Ok(unlock(sql, options, &entropy)))??;
+    let ring = Arc::new(ring);
+    let had_journal = journal_folder.exists();
+    if !new && !had_journal {
+        tracing::warn!("the journal is gone; answers that it alone held are lost");
+    }
+    let journal = Journal::open(&journal_folder, &installation, ring.clone(), options.journal)?;
+    if !new {
+        opening.migrate(|_| Ok(()))?;
+    }
+    let behind = options.database.behind();
+    let folder_now = Folder { path: &options.data_dir, place, had_journal };
+    let standing = deployment::stand(&opening, folder_now, behind.clone(), &entropy, now)?;
+    let shared = opening.look(|sql| {
+        end_leases(sql, &options.node)?;
+        jobs::interrupt(sql, now)?;
+        idempotency::interrupt(sql)?;
+        load(sql, ring, installation, (entropy, behind), options)
+    })?;
+    let shared = Arc::new(shared);
+    let connections = (0..options.readers.max(1)).map(|_| opening.reader()).collect::<Result<_, _>>()?;
+    let threads = |cause| OpenError::io("a thread of the store", cause);
+    let readers = Readers::start(connections).map_err(threads)?;
+    let keeping = Keeping { shared: shared.clone(), count: None, key: None };
+    let writer = Writer::start(opening.into_base(), Box::new(keeping)).map_err(threads)?;
+    let reads = ReadsLog::open(&options.data_dir.join(READS), options.audit_reads)?;
+    let inner = Inner { writer, readers, journal, reads, standing, folder: Mutex::new(Some(folder)) };
+    Ok(Store { inner: Arc::new(inner), shared })
+}
+
 fn journal_down() -> StoreError {
     StoreError::Unavailable { trouble: crate::error::Trouble::Io, cause: None }
 }
 
-/// A journal without its database: somebody has lost or moved the database, and an empty one would hide that.
-fn refuse_lost_database(files: &Files, journal: &Path) -> Result<(), OpenError> {
-    let empty = std::fs::metadata(&files.database).map_or(true, |found| found.len() == 0);
-    if !empty || !journal.exists() {
+/// A journal without its database: somebody has lost or moved the database, and an empty one would hide that. A file is
+/// looked at before it would be made.
+fn refuse_lost_file(database: &Database, journal: &Path) -> Result<(), OpenError> {
+    let Some(file) = database.file() else { return Ok(()) };
+    let empty = std::fs::metadata(file).map_or(true, |found| found.len() == 0);
+    if empty { refuse_lost_database(database, journal) } else { Ok(()) }
+}
+
+/// A database that is empty must not stand beside a journal.
+fn refuse_lost_database(database: &Database, journal: &Path) -> Result<(), OpenError> {
+    if !journal.exists() {
         return Ok(());
     }
-    Err(OpenError::DatabaseMissing { database: files.database.clone(), journal: journal.to_owned() })
+    Err(OpenError::DatabaseMissing { database: database.to_string(), journal: journal.to_owned() })
 }
 
 /// The first rows of a new database.
@@ -229,7 +242,7 @@ fn fill(sql: &Sql<'_>, master: &MasterKey, entropy: &SharedEntropy, now: Timesta
     put_meta(sql, "canary", ring.seal(canary(), CANARY)?.as_bytes())
 }
 
-fn canary() -> Place<'static> {
+pub(crate) fn canary() -> Place<'static> {
     Place { table: "meta", row: "canary", column: "value", generation: 0 }
 }
 
@@ -247,22 +260,27 @@ fn meta_text(sql: &Sql<'_>, name: &str) -> Result<String, StoreError> {
     String::from_utf8(bytes).map_err(|_| StoreError::damaged(format!("an unreadable `{name}` in `meta`")))
 }
 
+/// All data keys as they are stored, oldest first.
+pub(crate) fn data_keys(sql: &Sql<'_>) -> Result<Vec<WrappedKey>, StoreError> {
+    let text = "SELECT id, wrapped, sealings FROM data_keys ORDER BY id";
+    sql.all(text, &[], |row| {
+        let id = u32::try_from(row.count(0)?).map_err(|_| StoreError::damaged("the number of a data key"))?;
+        Ok(WrappedKey { id, wrapped: row.sealed(1)?, sealings: row.count(2)? })
+    })
+}
+
 /// Opens the key ring and proves it on the canary, before anything else is touched.
 fn unlock(
     sql: &Sql<'_>,
     options: &OpenOptions,
     entropy: &SharedEntropy,
 ) -> Result<(KeyRing, InstallationId), OpenError> {
-    let database = || options.database.clone();
+    let database = || options.database.to_string();
     let installation = meta_text(sql, "installation")?;
     let installation: InstallationId =
         installation.parse().map_err(|_| StoreError::damaged("an unreadable `installation` in `meta`"))?;
     let (given, expected) = (options.master_key.fingerprint(), meta_text(sql, "master_key_fingerprint")?);
-    let text = "SELECT id, wrapped, sealings FROM data_keys ORDER BY id";
-    let wrapped = sql.all(text, &[], |row| {
-        let id = u32::try_from(row.count(0)?).map_err(|_| StoreError::damaged("the number of a data key"))?;
-        Ok(WrappedKey { id, wrapped: row.sealed(1)?, sealings: row.count(2)? })
-    })?;
+    let wrapped = data_keys(sql)?;
     let ring = KeyRing::open(&options.master_key, &installation, &wrapped, entropy.clone(), options.data_key_sealings);
     let ring = ring.map_err(|id| match given == expected {
         true => OpenError::KeyRingDamaged { database: database(), what: format!("data key {id} does not open") },
@@ -289,7 +307,7 @@ fn load(
     sql: &Sql<'_>,
     ring: Arc<KeyRing>,
     installation: InstallationId,
-    entropy: SharedEntropy,
+    (entropy, behind): (SharedEntropy, Arc<watch::Sender<bool>>),
     options: &OpenOptions,
 ) -> Result<Shared, StoreError> {
     let clients = integrations::load(sql, &ring, options.providers.as_ref())?;
@@ -310,5 +328,6 @@ fn load(
         events: broadcast::Sender::new(FEED),
         tally: Mutex::default(),
         resolver: options.providers.clone(),
+        behind,
     })
 }

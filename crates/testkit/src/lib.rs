@@ -15,6 +15,7 @@ pub mod browser;
 mod catalogue;
 mod client_auth;
 mod clock;
+pub mod cluster;
 mod config;
 mod control;
 mod faults;

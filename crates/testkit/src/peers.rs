@@ -4,9 +4,11 @@
 //! its standard input closes.
 
 mod oauth1;
+mod tester;
 mod toolkit;
 
 pub use oauth1::{Oauth1, Oauth1About};
+pub use tester::ApiTester;
 pub use toolkit::{OauthToolkit, ToolkitAbout};
 
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 //!
 //! Both work on files: no key is needed, and a running service is not asked. Neither copies the master key.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use evergrant_store::{BackupError, back_up, restore};
 use serde_json::json;
@@ -38,7 +38,8 @@ impl Backup {
     pub(super) async fn run(self, console: &Console) -> Result<()> {
         let config = Config::load(&self.flags, &console.environment)?;
         let (file, now) = (self.file.clone(), console.now());
-        blocking(move || back_up(&config.database, &file, now)).await?;
+        let database = database_file(&config, "pg_dump -Fc -f FILE DATABASE_URL")?;
+        blocking(move || back_up(&database, &file, now)).await?;
         console.note(
             "The master key is not in it: without the key nobody can read a token, you neither. Keep both, in two places.",
         );
@@ -52,8 +53,10 @@ impl Restore {
     pub(super) async fn run(self, console: &Console) -> Result<()> {
         let config = Config::load(&self.flags, &console.environment)?;
         let now = console.now();
-        let (database, replace) = (config.database.clone(), self.replace);
-        let restored = blocking(move || restore(&self.file, (&config.data_dir, &config.database), replace, now)).await;
+        let replace = self.replace;
+        let database = database_file(&config, "pg_restore -d DATABASE_URL FILE, into an empty database")?;
+        let place = database.clone();
+        let restored = blocking(move || restore(&self.file, (&config.data_dir, &place), replace, now)).await;
         let restored = match restored {
             Err(CliError::Backup(BackupError::AlreadyThere { file })) if !replace => {
                 let next = "With --replace it is kept beside, under another name, and the backup takes its place";
@@ -70,6 +73,16 @@ impl Restore {
             None => format!("{}\n", cell(&document["database"])),
         })
     }
+}
+
+/// A database on a server has tools of its own, which copy it while it is in use.
+fn database_file(config: &Config, instead: &str) -> Result<PathBuf> {
+    config.database.file().map(Path::to_owned).ok_or_else(|| {
+        CliError::Usage(format!(
+            "{} is on a database server, which has tools of its own: {instead} (docs/operations.md). Nothing was changed",
+            config.database
+        ))
+    })
 }
 
 async fn blocking<T: Send + 'static>(

@@ -76,6 +76,12 @@ pub(crate) enum CliError {
          EVERGRANT_API_KEY. Nothing was changed"
     )]
     Held(String),
+    /// A running service holds the data folder, and it must not.
+    #[error(
+        "{0}. A key from another place needs a stop: stop the service, run this again (it takes a moment), and start the \
+         service with the new key. Nothing was changed"
+    )]
+    HeldForKey(String),
     /// A backup was not made or not put back.
     #[error("{0}")]
     Backup(#[from] BackupError),
@@ -137,8 +143,8 @@ impl CliError {
             CliError::NoApiKey | CliError::Usage(_) => Exit::Usage,
             CliError::File { .. } | CliError::Stream { .. } | CliError::AlreadyThere { .. } => Exit::Failed,
             CliError::NotFound(_) | CliError::NoInstallation { .. } => Exit::NotFound,
-            CliError::Held(_) => Exit::TryLater,
-            CliError::Start(error) if error.is_in_use() => Exit::TryLater,
+            CliError::Held(_) | CliError::HeldForKey(_) => Exit::TryLater,
+            CliError::Start(error) if error.may_pass() => Exit::TryLater,
             CliError::Backup(BackupError::Open(OpenError::InUse { .. })) => Exit::TryLater,
             CliError::Backup(BackupError::Open(_) | BackupError::Damaged { .. }) => Exit::NeedsOperator,
             CliError::Backup(BackupError::Missing { .. }) => Exit::NotFound,

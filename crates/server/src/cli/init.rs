@@ -30,7 +30,9 @@ impl Init {
     pub(super) async fn run(self, console: &Console) -> Result<()> {
         let file = self.flags.config.clone().unwrap_or_else(|| DEFAULT_FILE.into());
         refuse(&file, "Remove it, or name another file with --config.")?;
-        write_new(&file, &written(&self.flags))?;
+        // A server's URL may hold its password.
+        let mode = if self.flags.database_url.is_some() { 0o600 } else { 0o644 };
+        write_new(&file, &written(&self.flags), mode)?;
         let made = self.make(&file, console).await;
         if made.is_err() {
             // It was made just now, by us, and there is nothing that it would belong to.
@@ -47,7 +49,9 @@ impl Init {
         let flags = Flags { config: Some(file.to_owned()), ..self.flags.clone() };
         let config = Config::load(&flags, &console.environment)?;
         let next = "There is an installation already: start it with `evergrant serve`, or name another folder with --data-dir.";
-        refuse(&config.database, next)?;
+        if let Some(file) = config.database.file() {
+            refuse(file, next)?;
+        }
         if let MasterKeySource::MadeAtFirstStart(key) = &config.master_key {
             refuse(key, next)?;
         }
@@ -128,9 +132,9 @@ fn refuse(file: &Path, next: &'static str) -> Result<()> {
     if is_there(file) { Err(CliError::AlreadyThere { file: file.to_owned(), next }) } else { Ok(()) }
 }
 
-fn write_new(file: &PathBuf, text: &str) -> Result<()> {
+fn write_new(file: &PathBuf, text: &str, mode: u32) -> Result<()> {
     let failed = |why| CliError::File { file: file.clone(), why };
-    let mut open = OpenOptions::new().write(true).create_new(true).mode(0o644).open(file).map_err(failed)?;
+    let mut open = OpenOptions::new().write(true).create_new(true).mode(mode).open(file).map_err(failed)?;
     let written = open.write_all(text.as_bytes()).and_then(|()| open.sync_all());
     written.map_err(|why| {
         // Half a file would stand in the way of the next try.

@@ -78,7 +78,7 @@ enum Command {
     ConnectLink(connect_link::ConnectLink),
     /// Refresh all that is due, once
     Sweep(sweep::Sweep),
-    /// Say which master key this is, without showing it
+    /// Say which master key this is, without showing it, and put a new one in its place
     #[command(subcommand)]
     MasterKey(master_key::MasterKeys),
     /// Write the database into one file, whether or not a service runs
@@ -115,7 +115,7 @@ impl Command {
             Command::Connections(command) => command.run(console).await,
             Command::ConnectLink(command) => command.run(console).await,
             Command::Sweep(command) => command.run(console).await,
-            Command::MasterKey(command) => command.run(console),
+            Command::MasterKey(command) => command.run(console).await,
             Command::Backup(command) => command.run(console).await,
             Command::Restore(command) => command.run(console).await,
             Command::Adopt(command) => command.run(console).await,

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use evergrant_store::Database;
 use zeroize::Zeroizing;
 
 use super::is_there;
@@ -83,13 +84,13 @@ pub enum MasterKeyError {
     #[error(
         "the master key {file} is missing, but {database} is there: without its key nothing in it can be read. \
          Put the key back (from its backup), or say where it is with EVERGRANT_MASTER_KEY_FILE. Nothing was changed",
-        file = file.display(), database = database.display()
+        file = file.display()
     )]
     Missing {
         /// Where the key should be.
         file: PathBuf,
         /// The database.
-        database: PathBuf,
+        database: String,
     },
     /// The new key cannot be kept.
     #[error("a master key cannot be made at {file}: {why}. Nothing was made; mend that, and start again", file = file.display())]
@@ -115,7 +116,7 @@ impl MasterKeySource {
     ///
     /// # Errors
     /// [`MasterKeyError`]. A key is never made beside a database that is there.
-    pub fn load(&self, database: &Path, entropy: &dyn Entropy) -> Result<FoundMasterKey, MasterKeyError> {
+    pub fn load(&self, database: &Database, entropy: &dyn Entropy) -> Result<FoundMasterKey, MasterKeyError> {
         let place = self.place();
         let found = |digits: &str| {
             let key = parse(digits).ok_or_else(|| MasterKeyError::NotAKey { place: place.clone() })?;
@@ -129,8 +130,8 @@ impl MasterKeySource {
             MasterKeySource::MadeAtFirstStart(file) => match read(file) {
                 Ok(digits) => found(&digits),
                 Err(why) if why.kind() != std::io::ErrorKind::NotFound => Err(unreadable(why)),
-                Err(_) if is_there(database) => {
-                    Err(MasterKeyError::Missing { file: file.clone(), database: database.to_owned() })
+                Err(_) if has_been_used(database, file) => {
+                    Err(MasterKeyError::Missing { file: file.clone(), database: database.to_string() })
                 }
                 Err(_) => make(file, entropy).map_err(|why| MasterKeyError::NotMade { file: file.clone(), why }),
             },
@@ -138,7 +139,12 @@ impl MasterKeySource {
     }
 }
 
-fn read(file: &Path) -> std::io::Result<Zeroizing<String>> {
+/// Whether something has been sealed. A server is not asked without a key: the journal beside the key's file tells.
+fn has_been_used(database: &Database, key: &Path) -> bool {
+    is_there(database.file().unwrap_or(&key.with_file_name("journal")))
+}
+
+pub(super) fn read(file: &Path) -> std::io::Result<Zeroizing<String>> {
     std::fs::read_to_string(file).map(Zeroizing::new)
 }
 
@@ -150,7 +156,7 @@ fn run(command: &str) -> std::io::Result<Result<Zeroizing<String>, MasterKeyErro
     Ok(Ok(Zeroizing::new(String::from_utf8_lossy(&output.stdout).into_owned())))
 }
 
-fn parse(digits: &str) -> Option<Zeroizing<[u8; 32]>> {
+pub(super) fn parse(digits: &str) -> Option<Zeroizing<[u8; 32]>> {
     let digits = digits.trim().as_bytes();
     let mut key = Zeroizing::new([0u8; 32]);
     if digits.len() != 64 {
@@ -164,7 +170,7 @@ fn parse(digits: &str) -> Option<Zeroizing<[u8; 32]>> {
 }
 
 /// Writes a new key so that it is whole on the disk, readable by its owner alone, before anything is sealed with it.
-fn make(file: &Path, entropy: &dyn Entropy) -> std::io::Result<FoundMasterKey> {
+pub(super) fn make(file: &Path, entropy: &dyn Entropy) -> std::io::Result<FoundMasterKey> {
     let mut key = Zeroizing::new([0u8; 32]);
     entropy.fill(key.as_mut());
     let mut digits = Zeroizing::new(String::with_capacity(65));

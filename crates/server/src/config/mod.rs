@@ -9,6 +9,7 @@ mod environment;
 mod error;
 mod file;
 mod flags;
+mod key_exchange;
 mod master_key;
 mod reference;
 mod resolve;
@@ -19,12 +20,14 @@ use std::path::{Path, PathBuf};
 
 use evergrant_core::policy::{Policy, PolicyOverrides};
 use evergrant_core::secret::ApiKeySecret;
+use evergrant_store::Database;
 use url::Url;
 
 pub use declared::{Declared, DeclaredSecret, SecretFrom};
 pub use environment::Environment;
 pub use error::{ConfigError, SetBy};
 pub use flags::Flags;
+pub use key_exchange::{KeyExchange, KeyExchangeError};
 pub use master_key::{FoundMasterKey, MasterKeyError, MasterKeySource};
 pub use reference::{reference, template};
 pub use secret_text::can_be_secret;
@@ -40,8 +43,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The folder of catalogue entries over the built-in ones.
     pub catalog: Option<PathBuf>,
-    /// The SQLite file.
-    pub database: PathBuf,
+    /// The SQLite file, or the database on a PostgreSQL server.
+    pub database: Database,
     /// Where the master key comes from.
     pub master_key: MasterKeySource,
     /// An admin API key that exists from the first start.
@@ -75,9 +78,9 @@ impl Config {
     }
 
     /// Whether nothing has been made here yet: no database, and no journal that would belong to one. What cannot be looked
-    /// at is taken to be there, so that nobody is told to begin anew beside data that he may not read.
+    /// at is taken to be there, and a database on a server counts by the journal alone, so that nobody is told to begin anew beside data that he may not read.
     pub fn is_untouched(&self) -> bool {
-        !is_there(&self.database) && !is_there(&self.data_dir.join("journal"))
+        !self.database.file().is_some_and(is_there) && !is_there(&self.data_dir.join("journal"))
     }
 
     /// The address that people and providers see, without a slash at the end. Unless it was set, it follows from

@@ -57,7 +57,7 @@ const ENTRIES: &[Entry] = &[
         "EVERGRANT_DATABASE_URL",
         Some("--database-url"),
         "`sqlite:<data_dir>/evergrant.db`",
-        "the database",
+        "the database: `sqlite:<file>`, or `postgres://user:password@host/database` (PostgreSQL 15 or newer)",
     ),
     entry("master_key", "EVERGRANT_MASTER_KEY", None, "", "the master key itself: 64 hexadecimal digits"),
     entry(

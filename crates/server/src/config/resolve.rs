@@ -7,6 +7,7 @@ use std::str::FromStr;
 use evergrant_core::policy::PolicyOverrides;
 use evergrant_core::return_url::is_loopback;
 use evergrant_core::secret::ApiKeySecret;
+use evergrant_store::{Database, DatabaseServer};
 use serde_json::{Map, Value};
 use url::Url;
 use zeroize::Zeroizing;
@@ -160,18 +161,22 @@ fn catalog(sources: &Sources<'_>) -> Option<PathBuf> {
     sources.find(flag, "EVERGRANT_CATALOG", key).map(|found| PathBuf::from(found.0))
 }
 
-fn database(sources: &Sources<'_>, data_dir: &Path) -> Result<PathBuf, ConfigError> {
+fn database(sources: &Sources<'_>, data_dir: &Path) -> Result<Database, ConfigError> {
     let flag = Some(("--database-url", sources.flags.database_url.clone()));
     let key = Some(("database_url", sources.in_file(|f| f.database_url.clone())));
     let Some((url, set_by)) = sources.find(flag, "EVERGRANT_DATABASE_URL", key) else {
-        return Ok(data_dir.join(DATABASE_FILE));
+        return Ok(data_dir.join(DATABASE_FILE).into());
     };
     if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-        return Err(bad(set_by, "this version keeps its data in SQLite only; expected sqlite:<file>"));
+        return DatabaseServer::parse(&url).map(Database::from).map_err(|why| bad(set_by, why.to_string()));
     }
     match url.strip_prefix("sqlite:") {
-        Some(file) if !file.is_empty() => Ok(PathBuf::from(file.strip_prefix("//").unwrap_or(file))),
-        _ => Err(bad(set_by, "expected sqlite:<file>, such as sqlite:/var/lib/evergrant/evergrant.db")),
+        Some(file) if !file.is_empty() => Ok(PathBuf::from(file.strip_prefix("//").unwrap_or(file)).into()),
+        _ => Err(bad(
+            set_by,
+            "expected sqlite:<file>, such as sqlite:/var/lib/evergrant/evergrant.db, or \
+             postgres://user:password@host/database",
+        )),
     }
 }
 

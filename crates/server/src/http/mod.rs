@@ -1,5 +1,6 @@
 //! The front door: HTTP in, use cases called, answers out.
 
+mod answers;
 mod connect_pages;
 mod conventions;
 mod cookies;

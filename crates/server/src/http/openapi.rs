@@ -3,6 +3,8 @@
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
+use super::answers;
+
 /// The groups of routes, in the order in which they are shown.
 pub mod tag {
     /// The main call.
@@ -49,5 +51,6 @@ pub fn base() -> utoipa::openapi::OpenApi {
         .build();
     let components = api.components.get_or_insert_default();
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    answers::components(components);
     api
 }

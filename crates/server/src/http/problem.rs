@@ -287,6 +287,8 @@ fn of_conflict(conflict: &Conflict) -> Problem {
         Conflict::InUse { .. } => make(Action::FixIntegration).with("conflict", "in_use"),
         Conflict::AccountTaken { .. } => make(Action::FixIntegration).with("conflict", "account_taken"),
         Conflict::OtherAccount { .. } => make(Action::Reconnect).with("conflict", "other_account"),
+        Conflict::MasterKeyElsewhere { .. } => make(Action::FixRequest).with("conflict", "master_key_elsewhere"),
+        Conflict::MasterKeyNotKept { .. } => make(Action::ContactSupport).with("conflict", "master_key_not_kept"),
         Conflict::Declared { .. } => make(Action::FixIntegration).with("conflict", "declared"),
     }
 }

@@ -89,5 +89,6 @@ fn table() -> Finished {
         .creating(Guard::Key(Admin), routes!(keys::create))
         .add(Guard::Key(Admin), routes!(keys::revoke))
         .add(Guard::Key(Admin), routes!(keys::audit))
+        .add(Guard::Key(Admin), routes!(keys::rotate))
         .finish()
 }

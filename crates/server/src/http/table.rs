@@ -6,9 +6,11 @@
 use axum::middleware::{from_fn, from_fn_with_state};
 use http::Method;
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{Object, Type};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
+use super::answers;
 use super::guard;
 use super::idempotency;
 use super::shell::Shell;
@@ -55,7 +57,7 @@ impl Table {
     /// Adds what `utoipa_axum::routes!` makes of one handler.
     #[must_use]
     pub fn add(self, guard: Guard, routes: UtoipaMethodRouter<Shell>) -> Self {
-        self.insert(guard, routes)
+        self.insert(guard, routes, false)
     }
 
     /// As [`Table::add`], for a POST that creates: it honours `Idempotency-Key`.
@@ -64,16 +66,18 @@ impl Table {
         for item in paths.paths.values_mut() {
             if let Some(operation) = &mut item.post {
                 let key = ParameterBuilder::new().name("idempotency-key").parameter_in(ParameterIn::Header);
+                let text = Object::builder().schema_type(Type::String).min_length(Some(1)).max_length(Some(255));
                 let key = key
+                    .schema(Some(text.pattern(Some("^[!-~]+$"))))
                     .description(Some("Repeated with the same request, it gets the first answer again, for 24 hours"));
                 operation.parameters.get_or_insert_default().push(key.build().into());
             }
         }
         let methods = methods.route_layer(from_fn(idempotency::once));
-        self.insert(guard, (schemas, paths, methods))
+        self.insert(guard, (schemas, paths, methods), true)
     }
 
-    fn insert(mut self, guard: Guard, (schemas, mut paths, methods): UtoipaMethodRouter<Shell>) -> Self {
+    fn insert(mut self, guard: Guard, (schemas, mut paths, methods): UtoipaMethodRouter<Shell>, creates: bool) -> Self {
         for (path, item) in &mut paths.paths {
             let operations = [
                 (Method::GET, &mut item.get),
@@ -85,6 +89,7 @@ impl Table {
             for (method, operation) in operations {
                 let Some(operation) = operation else { continue };
                 document(operation, guard);
+                answers::document(operation, guard, creates);
                 self.rules.push(Rule { method, path: path.clone(), guard });
             }
         }

@@ -206,6 +206,21 @@ pub enum Conflict {
         /// The integration.
         integration: IntegrationName,
     },
+    /// The master key is not in a file of the service's.
+    #[error(
+        "The master key comes from {place}, which the service can't change. Stop it, say where the new key is (`evergrant \
+         master-key rotate --to-file`, `--to-env` or `--to-command`), and start it with that. Nothing was changed."
+    )]
+    MasterKeyElsewhere {
+        /// Where it comes from.
+        place: String,
+    },
+    /// The new master key could not be put on the disk.
+    #[error("A new master key can't be kept: {why}. Nothing was changed.")]
+    MasterKeyNotKept {
+        /// What is wrong.
+        why: String,
+    },
 }
 
 impl Refusal {

@@ -28,6 +28,7 @@ pub mod providers;
 pub mod quarantine;
 pub mod refresh;
 mod registration;
+pub mod rotation;
 pub mod scheduler;
 pub mod signed;
 pub mod stats;
@@ -55,6 +56,7 @@ use refresh::Refresher;
 
 use crate::catalogue::Entries;
 use crate::clock::SharedClock;
+use crate::config::MasterKeySource;
 use crate::metrics::Metrics;
 use crate::provider::Transport;
 
@@ -94,6 +96,10 @@ pub struct Parts {
     pub key_environment: String,
     /// Whether providers may live at private addresses, and speak plain http on loopback.
     pub allow_private_networks: bool,
+    /// Where the master key comes from.
+    pub master_key: MasterKeySource,
+    /// One rotation at a time.
+    pub rotating: tokio::sync::Mutex<()>,
     /// Integrations that are declared in the configuration file: only that changes them.
     pub declared: std::collections::BTreeSet<IntegrationName>,
 }

@@ -91,6 +91,31 @@ impl Service {
         Ok(self.store.tell_quarantine(self.now()).await?)
     }
 
+    /// Looks again at which database this is: it may have been put back, or another node may have adopted it.
+    ///
+    /// # Errors
+    /// [`Refusal::StorageUnavailable`].
+    pub async fn look_again(&self) -> Result<(), Refusal> {
+        let before = self.store.quarantine().is_some();
+        self.store.advance_epoch(self.now()).await?;
+        let after = self.store.quarantine().is_some();
+        self.transport.hold(after);
+        match (before, after) {
+            (false, true) => self.tell_quarantine().await,
+            (true, false) => self.go_on().await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts a database right that has lost what it had answered: from the journal, before anything else is sent.
+    ///
+    /// # Errors
+    /// [`Refusal::StorageUnavailable`].
+    pub async fn put_right(&self) -> Result<(), Refusal> {
+        self.look_again().await?;
+        Ok(self.refresher.put_right().await?)
+    }
+
     /// Takes the database for the latest, once the journal has been brought in and what has been spent is marked; with
     /// `dry_run` only says what that would be. `last_ran` is when another service last worked with these grants: now,
     /// if nobody knows.

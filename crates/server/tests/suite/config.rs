@@ -1,10 +1,11 @@
 //! What a configuration says, and how one that is wrong is refused: what, where, and what would be right.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use evergrant::config::{AuditReads, Config, ConfigError, Environment, Flags, MasterKeySource, reference, template};
 use evergrant::entropy::SystemEntropy;
+use evergrant_store::Database;
 
 struct Desk {
     folder: tempfile::TempDir,
@@ -37,7 +38,7 @@ fn everything_has_a_default() {
     assert_eq!(config.listen.to_string(), "127.0.0.1:8420");
     assert_eq!(config.public_url(), "http://127.0.0.1:8420");
     assert_eq!(config.data_dir, PathBuf::from("./evergrant-data"));
-    assert_eq!(config.database, PathBuf::from("./evergrant-data/evergrant.db"));
+    assert_eq!(config.database.file(), Some(Path::new("./evergrant-data/evergrant.db")));
     assert_eq!(config.audit_reads, AuditReads::Batched);
     assert!(!config.allow_private_networks);
     assert!(matches!(config.master_key, MasterKeySource::MadeAtFirstStart(_)));
@@ -104,7 +105,7 @@ fn a_wrong_value_is_refused_by_the_name_under_which_it_was_set() {
         ("", &[("EVERGRANT_PUBLIC_URL", "http://evergrant.example.com")][..], "https"),
         ("public_url = 'https://user:pw@x.example'", &[][..], "without user"),
         ("", &[("EVERGRANT_REFRESH_MARGIN", "soon")][..], "number of seconds"),
-        ("", &[("EVERGRANT_DATABASE_URL", "postgres://db/x")][..], "SQLite only"),
+        ("", &[("EVERGRANT_DATABASE_URL", "postgres://ann:pw@db.example")][..], "names no database"),
         ("", &[("EVERGRANT_ALLOW_PRIVATE_NETWORKS", "maybe")][..], "true or false"),
         ("audit = { reads = 'never' }", &[][..], "line 1"),
         ("", &[("EVERGRANT_AUDIT_READS", "never")][..], "off, batched or strict"),
@@ -148,7 +149,8 @@ fn declared_integrations_take_their_secrets_from_files_and_variables() {
 fn a_master_key_is_made_once_and_never_beside_a_database_without_one() {
     let desk = Desk::new();
     let key = desk.folder.path().join("master.key");
-    let database = desk.folder.path().join("evergrant.db");
+    let file = desk.folder.path().join("evergrant.db");
+    let database = Database::from(file.clone());
     let source = MasterKeySource::MadeAtFirstStart(key.clone());
     let made = source.load(&database, &SystemEntropy).unwrap();
     assert!(made.made);
@@ -157,7 +159,7 @@ fn a_master_key_is_made_once_and_never_beside_a_database_without_one() {
     let again = source.load(&database, &SystemEntropy).unwrap();
     assert!(!again.made && again.key == made.key);
     std::fs::remove_file(&key).unwrap();
-    std::fs::write(&database, "").unwrap();
+    std::fs::write(&file, "").unwrap();
     let refusal = source.load(&database, &SystemEntropy).unwrap_err().to_string();
     assert!(refusal.contains("is missing") && !key.exists(), "{refusal}");
 }

@@ -299,6 +299,14 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Makes a database say that it is as of so many seconds earlier.
+fn age(database: &Path, seconds: i64) {
+    let raw = rusqlite::Connection::open(database).expect("the database opens");
+    let text = "UPDATE meta SET value = CAST(json_set(CAST(value AS TEXT), '$.at', \
+                json_extract(CAST(value AS TEXT), '$.at') - 1000 * ?1) AS BLOB) WHERE name = 'deployment'";
+    assert_eq!(raw.execute(text, [seconds]).expect("a row"), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_copied_to_another_folder_waits_and_the_original_goes_on() {
     let (scene, serving) = Scene::begin().await;
@@ -318,7 +326,15 @@ async fn a_database_copied_to_another_folder_waits_and_the_original_goes_on() {
     assert!(scene.judge.live_refresh_token("short", "mine").is_some());
     serving.stop().await;
     original.stop().await;
-    // A copy that is put back into its own folder later is an older one.
+    // A copy of a moment ago that comes into its own folder has lost its last moments: the journal knows them all.
+    copy(&clone.database(), &scene.home.database());
+    let serving = scene.home.serve().await;
+    assert!(!quarantined(&serving.api).await);
+    scene.rotated("short", &["mine"], 2).await;
+    serving.stop().await;
+    assert!(scene.judge.ledger().violations.is_empty(), "{:?}", scene.judge.ledger().violations);
+    // One of an hour ago is an older one.
+    age(&clone.database(), 3600);
     copy(&clone.database(), &scene.home.database());
     let serving = scene.home.serve().await;
     assert!(quarantined(&serving.api).await);

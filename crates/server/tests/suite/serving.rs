@@ -40,6 +40,12 @@ impl Home {
         self
     }
 
+    /// Without a variable that was given.
+    pub fn without(mut self, name: &str) -> Self {
+        self.variables.retain(|(given, _)| given != name);
+        self
+    }
+
     /// The data folder.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")

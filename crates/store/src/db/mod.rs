@@ -1,27 +1,36 @@
 //! The database: the only folder that knows which one it is.
 //!
 //! Everything above speaks in statements of the common subset of SQL (ids TEXT, times BIGINT milliseconds, secrets BLOB,
-//! numbered parameters) through [`Sql`], inside a unit of work that [`Writer`] or [`Readers`] run on threads of their own.
+//! numbered parameters) through [`Sql`], inside a unit of work that [`Writer`] or [`Readers`] run on threads of their own. What differs stands side by side in
+//! `base` and `sql`; what only one of the two has, in its own folder.
 //! A use is one transaction for its caller; the writer puts those that wait into one commit.
 
-mod backup;
-mod migrate;
-mod open;
+mod base;
+mod database;
+mod identity;
+mod postgres;
 mod readers;
 mod select;
 mod sql;
+mod sqlite;
 #[cfg(test)]
 mod tests;
 mod value;
 mod writer;
 
-pub use backup::{BackupError, RestoredBackup, back_up, restore};
-pub(crate) use open::{Files, Schema};
+pub use database::Database;
+pub(crate) use database::{Opening, Schema};
+pub(crate) use identity::Identity;
+pub use postgres::{DatabaseServer, NotAServer};
 pub(crate) use readers::Readers;
 pub(crate) use select::Select;
 pub(crate) use sql::{Row, Sql};
+pub use sqlite::{BackupError, RestoredBackup, back_up, restore};
 pub(crate) use value::ToValue;
 pub(crate) use writer::{Household, Unit, Writer};
+
+/// The newest schema that this binary knows: how many steps there are, the same for both databases.
+pub(crate) const SCHEMA: u32 = 2;
 
 /// The values of a statement, in the order of its numbers.
 macro_rules! values {

@@ -6,7 +6,8 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
-use super::sql::{Sql, trouble};
+use super::base::Reader;
+use super::sql::Sql;
 use crate::error::{StoreError, Trouble};
 use crate::queue::{NotTaken, Queue, Taken};
 
@@ -25,15 +26,15 @@ pub(crate) struct Readers {
 
 impl Readers {
     /// Starts a thread for each connection.
-    pub fn start(connections: Vec<rusqlite::Connection>) -> std::io::Result<Self> {
+    pub fn start(connections: Vec<Reader>) -> std::io::Result<Self> {
         let queue = Arc::new(Queue::new(WAITING));
         let readers = Readers { queue: queue.clone(), threads: Mutex::default() };
-        for raw in connections {
+        for reader in connections {
             let queue = queue.clone();
             let builder = std::thread::Builder::new().name("eg-reader".to_owned());
             let thread = builder.spawn(move || {
                 while let Taken::Items(group) = queue.take(GROUP, None) {
-                    snapshot(&raw, group);
+                    snapshot(&reader, group);
                 }
             })?;
             readers.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
@@ -77,13 +78,14 @@ impl Drop for Readers {
     }
 }
 
-fn snapshot(raw: &rusqlite::Connection, group: Vec<Read>) {
-    let begun = raw.prepare_cached("BEGIN").and_then(|mut begin| begin.execute([])).map_err(trouble);
-    let sql = Sql { raw };
+fn snapshot(reader: &Reader, group: Vec<Read>) {
+    let mut begun = reader.begin();
+    let sql = reader.sql();
     for read in group {
-        read(begun.as_ref().map(|_| &sql).map_err(Clone::clone));
+        read(begun.as_ref().map(|()| &sql).map_err(Clone::clone));
+        begun = begun.and_then(|()| reader.mend());
     }
     if begun.is_ok() {
-        let _ = raw.prepare_cached("COMMIT").and_then(|mut end| end.execute([]));
+        reader.end();
     }
 }

@@ -1,38 +1,33 @@
 //! Statements and rows.
 
 use std::str::FromStr;
-use std::sync::Arc;
 
 use evergrant_core::time::Timestamp;
-use rusqlite::ErrorCode;
-use rusqlite::types::{ToSqlOutput, ValueRef};
 use serde::de::DeserializeOwned;
 
+use super::postgres::{self, Session};
+use super::sqlite::trouble;
 use super::value::Value;
-use crate::error::{StoreError, Trouble};
+use crate::error::StoreError;
 use crate::seal::SealedBytes;
 
-impl rusqlite::ToSql for Value<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(match self {
-            Value::Null => ValueRef::Null,
-            Value::Int(value) => ValueRef::Integer(*value),
-            Value::Text(text) => ValueRef::Text(text.as_bytes()),
-            Value::Blob(bytes) => ValueRef::Blob(bytes),
-        }))
-    }
-}
-
 /// A connection to the database, for the length of a unit of work.
-pub(crate) struct Sql<'a> {
-    pub(super) raw: &'a rusqlite::Connection,
+#[derive(Clone, Copy)]
+pub(crate) enum Sql<'a> {
+    Sqlite(&'a rusqlite::Connection),
+    Postgres(&'a Session),
 }
 
 impl Sql<'_> {
     /// Runs a statement; says how many rows it hit.
     pub fn run(&self, text: &'static str, values: &[Value<'_>]) -> Result<usize, StoreError> {
-        let mut statement = self.raw.prepare_cached(text).map_err(trouble)?;
-        statement.execute(rusqlite::params_from_iter(values)).map_err(trouble)
+        match self {
+            Sql::Sqlite(raw) => {
+                let mut statement = raw.prepare_cached(text).map_err(trouble)?;
+                statement.execute(rusqlite::params_from_iter(values)).map_err(trouble)
+            }
+            Sql::Postgres(session) => session.run(text, values),
+        }
     }
 
     /// Runs a statement that is meant for one row of `table`.
@@ -50,11 +45,18 @@ impl Sql<'_> {
         values: &[Value<'_>],
         read: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
-        let mut statement = self.raw.prepare_cached(text).map_err(trouble)?;
-        let mut rows = statement.query(rusqlite::params_from_iter(values)).map_err(trouble)?;
-        match rows.next().map_err(trouble)? {
-            Some(row) => read(&Row { row }).map(Some),
-            None => Ok(None),
+        match self {
+            Sql::Sqlite(raw) => {
+                let mut statement = raw.prepare_cached(text).map_err(trouble)?;
+                let mut rows = statement.query(rusqlite::params_from_iter(values)).map_err(trouble)?;
+                match rows.next().map_err(trouble)? {
+                    Some(row) => read(&Row::Sqlite(row)).map(Some),
+                    None => Ok(None),
+                }
+            }
+            Sql::Postgres(session) => {
+                session.rows(text, values)?.first().map(Row::Postgres).as_ref().map(read).transpose()
+            }
         }
     }
 
@@ -65,8 +67,7 @@ impl Sql<'_> {
         values: &[Value<'_>],
         read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
-        let mut statement = self.raw.prepare_cached(text).map_err(trouble)?;
-        collect(&mut statement, values, read)
+        self.all_of(text, values, read)
     }
 
     /// All rows of a statement that was put together from fixed parts (filters that may be there or not).
@@ -74,10 +75,20 @@ impl Sql<'_> {
         &self,
         text: &str,
         values: &[Value<'_>],
-        read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+        mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
-        let mut statement = self.raw.prepare_cached(text).map_err(trouble)?;
-        collect(&mut statement, values, read)
+        match self {
+            Sql::Sqlite(raw) => {
+                let mut statement = raw.prepare_cached(text).map_err(trouble)?;
+                let mut rows = statement.query(rusqlite::params_from_iter(values)).map_err(trouble)?;
+                let mut all = Vec::new();
+                while let Some(row) = rows.next().map_err(trouble)? {
+                    all.push(read(&Row::Sqlite(row))?);
+                }
+                Ok(all)
+            }
+            Sql::Postgres(session) => session.rows(text, values)?.iter().map(|row| read(&Row::Postgres(row))).collect(),
+        }
     }
 
     /// Whether there is a row.
@@ -86,31 +97,26 @@ impl Sql<'_> {
     }
 }
 
-fn collect<T>(
-    statement: &mut rusqlite::CachedStatement<'_>,
-    values: &[Value<'_>],
-    mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
-) -> Result<Vec<T>, StoreError> {
-    let mut rows = statement.query(rusqlite::params_from_iter(values)).map_err(trouble)?;
-    let mut all = Vec::new();
-    while let Some(row) = rows.next().map_err(trouble)? {
-        all.push(read(&Row { row })?);
-    }
-    Ok(all)
-}
-
 /// A row of an answer; columns by their place.
-pub(crate) struct Row<'a> {
-    row: &'a rusqlite::Row<'a>,
+pub(crate) enum Row<'a> {
+    Sqlite(&'a rusqlite::Row<'a>),
+    Postgres(&'a ::postgres::Row),
 }
 
 impl Row<'_> {
-    fn get<T: rusqlite::types::FromSql>(&self, at: usize) -> Result<T, StoreError> {
-        self.row.get(at).map_err(|_| self.odd(at))
+    fn get<T: rusqlite::types::FromSql + postgres::Column>(&self, at: usize) -> Result<T, StoreError> {
+        match self {
+            Row::Sqlite(row) => row.get(at).ok(),
+            Row::Postgres(row) => T::read(row, at),
+        }
+        .ok_or_else(|| self.odd(at))
     }
 
     fn odd(&self, at: usize) -> StoreError {
-        let column = self.row.as_ref().column_name(at).unwrap_or("?");
+        let column = match self {
+            Row::Sqlite(row) => row.as_ref().column_name(at).unwrap_or("?"),
+            Row::Postgres(row) => row.columns().get(at).map_or("?", |column| column.name()),
+        };
         StoreError::damaged(format!("an unreadable value in column `{column}`"))
     }
 
@@ -170,29 +176,5 @@ impl Row<'_> {
 
     pub fn opt_json<T: DeserializeOwned>(&self, at: usize) -> Result<Option<T>, StoreError> {
         self.opt_text(at)?.map(|text| serde_json::from_str(&text).map_err(|_| self.odd(at))).transpose()
-    }
-}
-
-/// What an error of the database means.
-pub(super) fn trouble(error: rusqlite::Error) -> StoreError {
-    let code = error.sqlite_error_code();
-    let trouble = match code {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Some(Trouble::Locked),
-        Some(ErrorCode::DiskFull) => Some(Trouble::Full),
-        Some(ErrorCode::ReadOnly) => Some(Trouble::ReadOnly),
-        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => Some(Trouble::CannotOpen),
-        Some(ErrorCode::SystemIoFailure | ErrorCode::OutOfMemory | ErrorCode::OperationInterrupted) => {
-            Some(Trouble::Io)
-        }
-        _ => None,
-    };
-    if let Some(trouble) = trouble {
-        return StoreError::Unavailable { trouble, cause: Some(Arc::new(error)) };
-    }
-    match code {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            StoreError::Damaged { what: "the database file is damaged".to_owned(), cause: Some(Arc::new(error)) }
-        }
-        _ => StoreError::Defect { doing: "running a statement", cause: Some(Arc::new(error)) },
     }
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
 
+use super::base::Base;
 use super::{Household, Unit, Writer, values};
 use crate::error::{StoreError, Trouble};
 
@@ -37,7 +38,7 @@ impl Rig {
             .expect("a table");
         raw.execute_batch(prepare).expect("what the test needs");
         let log = Arc::new(Mutex::new(Log::default()));
-        let writer = Writer::start(raw, Box::new(Noting(log.clone()))).expect("a thread");
+        let writer = Writer::start(Base::Sqlite(raw), Box::new(Noting(log.clone()))).expect("a thread");
         Rig { writer: Arc::new(writer), log, folder }
     }
 

@@ -9,10 +9,12 @@ use std::ops::Deref;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::sql::{Sql, trouble};
+use super::base::{Base, Commit};
+use super::sql::Sql;
 use crate::error::{StoreError, Trouble};
 use crate::queue::{NotTaken, Queue, Taken};
 
@@ -20,6 +22,8 @@ use crate::queue::{NotTaken, Queue, Taken};
 const GROUP: usize = 256;
 /// At most so many uses wait.
 const WAITING: usize = 65_536;
+/// So long is asked whether a commit held that was not answered. Callers wait meanwhile.
+const ASKED: Duration = Duration::from_secs(5);
 
 /// A use at work: statements, and what is to be done after the commit.
 pub(crate) struct Unit<'a, E> {
@@ -104,15 +108,20 @@ pub(crate) struct Writer<E: 'static> {
 
 impl<E: Send + 'static> Writer<E> {
     /// Starts the thread.
-    pub fn start(raw: rusqlite::Connection, household: Box<dyn Household<E>>) -> std::io::Result<Self> {
+    pub fn start(base: Base, household: Box<dyn Household<E>>) -> std::io::Result<Self> {
         let queue = Arc::new(Queue::new(WAITING));
         let taken = queue.clone();
         let thread = std::thread::Builder::new().name("eg-writer".to_owned()).spawn(move || {
-            let mut work = Work { raw, household };
-            while let Taken::Items(jobs) = taken.take(GROUP, None) {
-                work.serve(jobs);
+            let rhythm = base.rhythm();
+            let mut work = Work { base, household, unknown: None };
+            loop {
+                match taken.take(GROUP, rhythm) {
+                    Taken::Items(jobs) => work.serve(jobs),
+                    Taken::Nothing => work.beat(),
+                    Taken::Closed => break,
+                }
             }
-            work.end();
+            work.base.end();
         })?;
         Ok(Writer { queue, thread: Mutex::new(Some(thread)) })
     }
@@ -160,8 +169,22 @@ impl<E: 'static> Drop for Writer<E> {
 }
 
 struct Work<E> {
-    raw: rusqlite::Connection,
+    base: Base,
     household: Box<dyn Household<E>>,
+    /// What the last group asked to be done after its commit, while it is not known whether that held.
+    unknown: Option<Vec<E>>,
+}
+
+/// A group that did not commit, or of which that is not known.
+struct Failed<E> {
+    error: StoreError,
+    unknown: Option<Vec<E>>,
+}
+
+impl<E> From<StoreError> for Failed<E> {
+    fn from(error: StoreError) -> Self {
+        Failed { error, unknown: None }
+    }
 }
 
 impl<E> Work<E> {
@@ -177,64 +200,106 @@ impl<E> Work<E> {
             self.group(uses);
         }
         if !checkpoints.is_empty() {
-            let done = self.raw.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
-            let done = done.map_err(trouble).and_then(|busy| match busy {
-                0 => Ok(()),
-                _ => Err(StoreError::Unavailable { trouble: Trouble::Locked, cause: None }),
-            });
+            let done = self.base.checkpoint();
             checkpoints.into_iter().for_each(|caller| drop(caller.send(done.clone())));
         }
     }
 
     fn group(&mut self, mut group: Vec<Box<dyn Waiting<E>>>) {
-        let committed = self.transaction(&mut group);
+        let committed = match self.settle() {
+            Ok(()) => self.commit(&mut group),
+            Err(error) => Err(error),
+        };
         if let Err(error) = &committed {
             tracing::error!(%error, uses = group.len(), "a commit of the store failed");
-            // Nothing is open any more after most errors; where something is, it must not leak into the next group.
-            let _ = self.raw.execute_batch("ROLLBACK");
         }
         for waiting in group {
             waiting.answer(committed.clone());
         }
     }
 
-    fn transaction(&mut self, group: &mut [Box<dyn Waiting<E>>]) -> Result<(), StoreError> {
-        self.raw.execute_batch("BEGIN IMMEDIATE").map_err(trouble)?;
-        let unit = Unit { sql: Sql { raw: &self.raw }, effects: RefCell::new(Vec::new()) };
+    fn commit(&mut self, group: &mut [Box<dyn Waiting<E>>]) -> Result<(), StoreError> {
+        let Err(failed) = self.transaction(group) else { return Ok(()) };
+        self.base.roll_back();
+        if failed.unknown.is_none() {
+            return Err(failed.error);
+        }
+        self.unknown = failed.unknown;
+        self.find_out()
+    }
+
+    fn transaction(&mut self, group: &mut [Box<dyn Waiting<E>>]) -> Result<(), Failed<E>> {
+        self.base.begin()?;
+        let unit = Unit { sql: self.base.sql(), effects: RefCell::new(Vec::new()) };
         self.household.before(&unit)?;
         for waiting in group {
-            in_savepoint(&self.raw, &unit, waiting.as_mut())?;
+            in_savepoint(&self.base, &unit, waiting.as_mut())?;
         }
         let effects = unit.effects.into_inner();
-        self.raw.execute_batch("COMMIT").map_err(trouble)?;
-        self.household.after(effects);
+        match self.base.commit() {
+            Commit::Held => self.household.after(effects),
+            Commit::Failed(error) => return Err(error.into()),
+            Commit::Unknown => return Err(Failed { error: unanswered(), unknown: Some(effects) }),
+        }
         Ok(())
     }
 
-    fn end(self) {
-        // The write-ahead log is put into the database, so that a copy of one file is a whole backup.
-        let _ = self.raw.execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)");
-        if let Err((_, error)) = self.raw.close() {
-            tracing::warn!(%error, "the database did not close cleanly; it will be recovered at the next start");
+    /// Asks for a while whether the last commit held; beyond it its callers hear that it is not known.
+    fn find_out(&mut self) -> Result<(), StoreError> {
+        let end = Instant::now() + ASKED;
+        loop {
+            match self.base.has_committed() {
+                Ok(true) => {
+                    self.household.after(self.unknown.take().unwrap_or_default());
+                    return Ok(());
+                }
+                Ok(false) => {
+                    self.unknown = None;
+                    return Err(StoreError::Unavailable { trouble: Trouble::Unreachable, cause: None });
+                }
+                Err(_) if Instant::now() < end => {
+                    std::thread::park_timeout(self.base.pause().unwrap_or(ASKED / 100));
+                }
+                Err(_) => return Err(unanswered()),
+            }
+        }
+    }
+
+    /// Nothing is written, and nothing in memory is trusted to be current, before the last commit is known.
+    fn settle(&mut self) -> Result<(), StoreError> {
+        let Some(effects) = self.unknown.take() else { return Ok(()) };
+        match self.base.has_committed() {
+            Ok(true) => self.household.after(effects),
+            Ok(false) => {}
+            Err(error) => {
+                self.unknown = Some(effects);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn beat(&mut self) {
+        if let Err(error) = self.settle().and_then(|()| self.base.beat()) {
+            tracing::warn!(%error, "the database was not told that this process is alive");
         }
     }
 }
 
-fn in_savepoint<E>(
-    raw: &rusqlite::Connection,
-    unit: &Unit<'_, E>,
-    waiting: &mut dyn Waiting<E>,
-) -> Result<(), StoreError> {
+fn unanswered() -> StoreError {
+    StoreError::Unavailable { trouble: Trouble::Unanswered, cause: None }
+}
+
+fn in_savepoint<E>(base: &Base, unit: &Unit<'_, E>, waiting: &mut dyn Waiting<E>) -> Result<(), StoreError> {
     let mark = unit.effects.borrow().len();
-    raw.prepare_cached("SAVEPOINT one").and_then(|mut begin| begin.execute([])).map_err(trouble)?;
+    base.mark("SAVEPOINT one")?;
     let stays = waiting.run(unit);
-    if raw.is_autocommit() {
-        // A full disk or a failing one makes SQLite roll back the whole transaction by itself.
-        return Err(StoreError::Unavailable { trouble: Trouble::Io, cause: None });
+    if let Some(error) = base.lost_group(stays) {
+        return Err(error);
     }
     if !stays {
         unit.effects.borrow_mut().truncate(mark);
-        raw.prepare_cached("ROLLBACK TO one").and_then(|mut back| back.execute([])).map_err(trouble)?;
+        base.mark("ROLLBACK TO one")?;
     }
-    raw.prepare_cached("RELEASE one").and_then(|mut end| end.execute([])).map(drop).map_err(trouble)
+    base.mark("RELEASE one")
 }

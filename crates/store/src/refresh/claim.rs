@@ -7,7 +7,7 @@ use evergrant_core::time::Timestamp;
 
 use super::{Claim, Forced, Gate, Leased, OpenIntent};
 use crate::db::{Row, Sql, values};
-use crate::error::StoreError;
+use crate::error::{StoreError, Trouble};
 use crate::record::{Durable, TokenRecord};
 use crate::row::Guard;
 use crate::shared::Tx;
@@ -32,6 +32,25 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`] if the grant does not open; the lease has ended then. Else those of every write.
     pub async fn claim(&self, id: &ConnectionId, now: Timestamp, lease: Duration) -> Result<Claim, StoreError> {
+        self.claimed(id, now, lease, false).await
+    }
+
+    /// The same, also from another flight of this process: for answers that are in the journal. Nothing of that flight is
+    /// lost: what it brings is committed by its generation.
+    ///
+    /// # Errors
+    /// Those of [`Store::claim`].
+    pub async fn claim_again(&self, id: &ConnectionId, now: Timestamp, lease: Duration) -> Result<Claim, StoreError> {
+        self.claimed(id, now, lease, true).await
+    }
+
+    async fn claimed(
+        &self,
+        id: &ConnectionId,
+        now: Timestamp,
+        lease: Duration,
+        own: bool,
+    ) -> Result<Claim, StoreError> {
         let wanted = id.clone();
         let claimed = self
             .write(move |tx, shared| {
@@ -43,7 +62,7 @@ impl Store {
                 if status == "disconnected" {
                     return Ok(Err(Claim::Gone));
                 }
-                if until > now {
+                if until > now && !(own && owner.as_ref() == Some(&shared.node)) {
                     return Ok(Err(Claim::Busy { until, owner, sending_since }));
                 }
                 take(tx, &wanted, shared.node.as_str(), now.plus(lease)).map(Ok)
@@ -204,6 +223,9 @@ impl Store {
         let (source, attempt, fence) = (leased.source(), attempt.clone(), leased.fence);
         let integration = leased.connection.integration.clone();
         self.write(move |tx, shared| {
+            if *shared.behind.borrow() {
+                return Err(StoreError::Unavailable { trouble: Trouble::Behind, cause: None });
+            }
             let text = "UPDATE lives SET attempt = ?4, sending_at = ?5 WHERE connection_id = ?1 AND fence = ?2 \
                         AND generation = ?3 AND lease_until > ?5 AND status <> 'disconnected'";
             let (id, generation) = (&source.connection, source.generation);

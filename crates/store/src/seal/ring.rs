@@ -37,6 +37,8 @@ pub(crate) struct KeyRing {
     installation: InstallationId,
     entropy: SharedEntropy,
     keys: RwLock<BTreeMap<u32, Arc<DataKey>>>,
+    /// Wraps the data keys; another one after a rotation.
+    master: RwLock<MasterKey>,
     root: Arc<DataKey>,
     fingerprints: hmac::Key,
     /// After so many sealings a new data key takes over.
@@ -71,8 +73,8 @@ impl KeyRing {
         let root = keys.values().next().cloned().ok_or(0u32)?;
         let bytes = root.deriving.derive(&[b"fingerprint"]).ok_or(0u32)?;
         let fingerprints = hmac::Key::new(hmac::HMAC_SHA256, bytes.as_ref());
-        let installation = installation.clone();
-        Ok(KeyRing { installation, entropy, keys: RwLock::new(keys), root, fingerprints, worn_out })
+        let (installation, master) = (installation.clone(), RwLock::new(master.clone()));
+        Ok(KeyRing { installation, entropy, keys: RwLock::new(keys), master, root, fingerprints, worn_out })
     }
 
     /// Seals for a place, under the newest key.
@@ -129,21 +131,64 @@ impl KeyRing {
     }
 
     /// A new data key to store, when the newest is worn out.
-    pub fn key_to_store(&self, master: &MasterKey) -> Result<Option<WrappedKey>, StoreError> {
+    pub fn key_to_store(&self) -> Result<Option<WrappedKey>, StoreError> {
         let newest = self.read(|keys| keys.last_key_value().map(|(id, key)| (*id, key.clone())));
         match newest {
             Some((id, key)) if key.sealings.load(Ordering::Relaxed) >= self.worn_out => {
-                wrap(id.saturating_add(1), master, &self.installation, &self.entropy).map(Some)
+                wrap(id.saturating_add(1), &self.master(), &self.installation, &self.entropy).map(Some)
             }
             _ => Ok(None),
         }
     }
 
     /// The new key has been stored: from now on it seals.
-    pub fn key_stored(&self, master: &MasterKey, wrapped: &WrappedKey) {
-        if let Ok(key) = unwrap(wrapped, master, &self.installation) {
+    pub fn key_stored(&self, wrapped: &WrappedKey) {
+        if let Ok(key) = unwrap(wrapped, &self.master(), &self.installation) {
             self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(wrapped.id, Arc::new(key));
         }
+    }
+
+    /// The same data keys wrapped by another master key, and a new one over them.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when the present master key does not open one of them.
+    pub fn wrapped_anew(&self, stored: &[WrappedKey], new: &MasterKey) -> Result<Vec<WrappedKey>, StoreError> {
+        let present = self.master();
+        let mut wrapped = Vec::with_capacity(stored.len() + 1);
+        for one in stored {
+            let bytes = unwrapped(one, &present, &self.installation);
+            let bytes = bytes.map_err(|_| StoreError::damaged(format!("data key {} does not open", one.id)))?;
+            let sealed = wrap_bytes(one.id, &bytes, new, &self.installation, &self.entropy)?;
+            wrapped.push(WrappedKey { id: one.id, wrapped: sealed, sealings: one.sealings });
+        }
+        let next = stored.iter().map(|one| one.id).max().unwrap_or_default().saturating_add(1);
+        wrapped.push(wrap(next, new, &self.installation, &self.entropy)?);
+        Ok(wrapped)
+    }
+
+    /// A rotation has been committed: from now on this master key wraps, and its data key seals.
+    pub fn rotated(&self, new: &MasterKey, newest: &WrappedKey) {
+        *self.master.write().unwrap_or_else(PoisonError::into_inner) = new.clone();
+        self.key_stored(newest);
+    }
+
+    /// The master key in use.
+    pub fn master(&self) -> MasterKey {
+        self.master.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The number of the key that seals.
+    pub fn newest(&self) -> u32 {
+        self.read(|keys| keys.last_key_value().map_or(0, |(id, _)| *id))
+    }
+
+    /// The same text under the newest key, if it is under an older one.
+    pub fn resealed(&self, place: Place<'_>, sealed: &SealedBytes) -> Result<Option<SealedBytes>, StoreError> {
+        if cipher::key_id(sealed.as_bytes()).is_ok_and(|id| id == self.newest()) {
+            return Ok(None);
+        }
+        let plain = self.open_at(place, sealed)?;
+        self.seal(place, &plain).map(Some)
     }
 
     fn read<T>(&self, look: impl FnOnce(&BTreeMap<u32, Arc<DataKey>>) -> T) -> T {
@@ -167,17 +212,33 @@ fn wrap(
 ) -> Result<WrappedKey, StoreError> {
     let mut bytes = Zeroizing::new([0u8; 32]);
     entropy.fill(bytes.as_mut());
+    Ok(WrappedKey { id, wrapped: wrap_bytes(id, &bytes, master, installation, entropy)?, sealings: 0 })
+}
+
+fn wrap_bytes(
+    id: u32,
+    bytes: &[u8; 32],
+    master: &MasterKey,
+    installation: &InstallationId,
+    entropy: &SharedEntropy,
+) -> Result<SealedBytes, StoreError> {
     let row = id.to_string();
-    let place = key_place(&row);
-    let wrapped = master.wrapping().seal(0, installation.as_str(), place, bytes.as_ref(), entropy.as_ref());
-    let wrapped = SealedBytes::stored(wrapped.ok_or(StoreError::defect("wrapping a data key"))?);
-    Ok(WrappedKey { id, wrapped, sealings: 0 })
+    let wrapped = master.wrapping().seal(0, installation.as_str(), key_place(&row), bytes, entropy.as_ref());
+    wrapped.map(SealedBytes::stored).ok_or(StoreError::defect("wrapping a data key"))
+}
+
+fn unwrapped(
+    one: &WrappedKey,
+    master: &MasterKey,
+    installation: &InstallationId,
+) -> Result<Zeroizing<[u8; 32]>, DoesNotOpen> {
+    let row = one.id.to_string();
+    let bytes = master.wrapping().open(installation.as_str(), key_place(&row), one.wrapped.as_bytes())?;
+    bytes.as_slice().try_into().map(Zeroizing::new).map_err(|_| DoesNotOpen)
 }
 
 fn unwrap(one: &WrappedKey, master: &MasterKey, installation: &InstallationId) -> Result<DataKey, DoesNotOpen> {
-    let row = one.id.to_string();
-    let bytes = master.wrapping().open(installation.as_str(), key_place(&row), one.wrapped.as_bytes())?;
-    let bytes: Zeroizing<[u8; 32]> = Zeroizing::new(bytes.as_slice().try_into().map_err(|_| DoesNotOpen)?);
+    let bytes = unwrapped(one, master, installation)?;
     Ok(DataKey {
         deriving: DerivingKey::new(&bytes),
         sealings: AtomicU64::new(one.sealings),

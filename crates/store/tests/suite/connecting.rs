@@ -4,7 +4,7 @@ use evergrant_core::id::ConnectSessionId;
 use evergrant_store::connect::{Begun, NewAuthorization, NewSession, SessionState, TakenCode, TakenState};
 use evergrant_store::{Placed, Store};
 
-use crate::support::*;
+use super::support::*;
 
 pub async fn session(store: &Store) -> ConnectSessionId {
     let id = ConnectSessionId::make(now(), random());

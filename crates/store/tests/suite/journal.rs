@@ -5,7 +5,7 @@ use evergrant_store::journal::{EntryKind, JournalEntry};
 use evergrant_store::refresh::{Committed, RefreshedFrom};
 use evergrant_store::{OpenError, Store};
 
-use crate::support::*;
+use super::support::*;
 
 fn answer(connection: &ConnectionId, generation: u64, body: &str) -> JournalEntry {
     JournalEntry {
@@ -137,7 +137,7 @@ async fn a_database_that_lost_its_last_commits_is_told_which_answers_it_does_not
     let store = home.with_strava().await;
     let id = import(&store, "user-1", "one").await;
     store.close().await;
-    let backup = std::fs::read(home.database()).unwrap();
+    let backup = home.back_up();
     let store = home.open();
     for generation in [1, 2] {
         let entry = answer(&id, generation, "an answer");
@@ -148,7 +148,7 @@ async fn a_database_that_lost_its_last_commits_is_told_which_answers_it_does_not
     }
     assert!(store.lost_answers(now()).await.unwrap().is_empty());
     store.close().await;
-    std::fs::write(home.database(), backup).unwrap();
+    home.restore(&backup);
     let store = home.open();
     let lost = store.lost_answers(now()).await.unwrap();
     let generations = lost.iter().map(|found| match &found.entry.kind {

@@ -7,7 +7,7 @@ use evergrant_core::connection::{LastUse, UseOutcome};
 use evergrant_store::refresh::RefreshedFrom;
 use evergrant_store::{ApiKey, ConnectionPatch, Ended, IntegrationReplaced, KeyAdded, Patched, Report, Store};
 
-use crate::support::*;
+use super::support::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_read_after_an_answered_commit_sees_at_least_that_commit() {

@@ -7,8 +7,8 @@ use evergrant_store::connect::Further;
 use evergrant_store::{NewEvent, NewGrantFor, Placed, Settled};
 use serde_json::{Map, json};
 
-use crate::connecting::session;
-use crate::support::*;
+use super::connecting::session;
+use super::support::*;
 
 const LEASE: Duration = Duration::from_secs(60);
 

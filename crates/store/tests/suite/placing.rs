@@ -2,7 +2,7 @@
 
 use evergrant_store::{ConnectionFilter, Decided, Ended, Placed, Target};
 
-use crate::support::*;
+use super::support::*;
 
 fn of_account(subject: &str, mark: &str, id: &str) -> evergrant_store::NewGrantFor {
     evergrant_store::NewGrantFor { account: Some(account(id)), ..new_grant(subject, mark) }

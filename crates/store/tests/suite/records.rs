@@ -9,7 +9,7 @@ use evergrant_store::{
 };
 use serde_json::json;
 
-use crate::support::*;
+use super::support::*;
 
 fn of(subject: &str) -> NoticeFilter {
     NoticeFilter { subject: Some(subject.parse().expect("a subject")), integrations: None, unread: false }
@@ -93,10 +93,9 @@ async fn an_audit_log_that_was_changed_is_found_out() {
     assert_eq!((page.items[0].sequence, &page.items[0].hash), (5, &head));
     let page = store.audit(page.next, 50).await.unwrap();
     assert_eq!(page.items.iter().map(|line| line.sequence).collect::<Vec<_>>(), [3, 2, 1]);
-    let raw = rusqlite::Connection::open(home.database()).unwrap();
-    raw.execute("UPDATE audit SET actor = 'nobody' WHERE sequence = 3", []).unwrap();
+    home.alter("UPDATE audit SET actor = 'nobody' WHERE sequence = 3");
     assert_eq!(store.check_audit().await.unwrap(), AuditCheck::Broken { sequence: 3 });
-    raw.execute("DELETE FROM audit WHERE sequence = 3", []).unwrap();
+    home.alter("DELETE FROM audit WHERE sequence = 3");
     assert_eq!(store.check_audit().await.unwrap(), AuditCheck::Broken { sequence: 4 });
 }
 
@@ -204,14 +203,7 @@ async fn of_an_erased_person_nothing_is_left_in_any_file() {
         .put_preferences(&"ann-who-leaves".parse().unwrap(), json!({"warning": {"email": false}}), now())
         .await
         .unwrap();
-    let shows = |text: &str| {
-        let mut files = vec![home.database(), home.folder.path().join("evergrant.db-wal")];
-        files.extend(std::fs::read_dir(home.journal()).unwrap().map(|file| file.unwrap().path()));
-        files.iter().any(|file| {
-            let bytes = std::fs::read(file).unwrap_or_default();
-            bytes.windows(text.len()).any(|window| window == text.as_bytes())
-        })
-    };
+    let shows = |text: &str| home.shows(text);
     assert!(shows("ann-who-leaves"));
     let audit = NewAudit::new("operator", "subject.erased", store.fingerprint("ann-who-leaves"));
     let erased =

@@ -8,7 +8,7 @@ use evergrant_store::refresh::{
 };
 use evergrant_store::{NewNotice, Placed};
 
-use crate::support::*;
+use super::support::*;
 
 fn dead(leased: &evergrant_store::refresh::Leased, attempt: &evergrant_core::id::AttemptId) -> VerdictCommit {
     let mut life = leased.connection.life.clone();

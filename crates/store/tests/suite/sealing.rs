@@ -9,7 +9,7 @@ use evergrant_store::journal::{EntryKind, JournalEntry};
 use evergrant_store::refresh::RefreshedFrom;
 use evergrant_store::{MasterKey, OpenError, Placed, Store, StoreError, TokenRead};
 
-use crate::support::*;
+use super::support::*;
 
 async fn refused(home: &Home, id: &ConnectionId) {
     let store = home.open();
@@ -26,8 +26,13 @@ async fn refused(home: &Home, id: &ConnectionId) {
 
 /// Changes the database behind the store's back.
 fn tamper(home: &Home, statement: &str) {
-    let raw = rusqlite::Connection::open(home.database()).expect("the file opens");
-    assert!(raw.execute(statement, []).expect("a statement") > 0, "{statement}");
+    assert!(home.alter(statement) > 0, "{statement}");
+}
+
+/// Puts bytes into the place of a sealed access token.
+fn put(home: &Home, id: &ConnectionId, bytes: &[u8]) {
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    tamper(home, &format!("UPDATE grants SET access_token = x'{hex}' WHERE connection_id = '{id}'"));
 }
 
 async fn two_connections(home: &Home) -> (ConnectionId, ConnectionId) {
@@ -63,22 +68,16 @@ async fn a_ciphertext_that_was_moved_to_another_column_does_not_open() {
 async fn an_older_ciphertext_that_was_put_back_does_not_open() {
     let home = Home::new();
     let (first, _) = two_connections(&home).await;
-    let raw = rusqlite::Connection::open(home.database()).unwrap();
-    let old: Vec<u8> = raw
-        .query_row("SELECT access_token FROM grants WHERE connection_id = ?1", [first.as_str()], |row| row.get(0))
-        .unwrap();
-    drop(raw);
+    let old = home.bytes(&format!("SELECT access_token FROM grants WHERE connection_id = '{first}'"));
     let store = home.open();
     store
         .commit_success(&RefreshedFrom::journalled(first.clone(), 1), success(&attempt(), "new"), now())
         .await
         .unwrap();
     store.close().await;
-    let raw = rusqlite::Connection::open(home.database()).unwrap();
-    raw.execute("UPDATE grants SET access_token = ?2 WHERE connection_id = ?1", (first.as_str(), &old)).unwrap();
-    raw.execute("UPDATE lives SET next_at = 0 WHERE connection_id = ?1", [first.as_str()]).unwrap();
-    raw.execute("DELETE FROM connections WHERE id <> ?1", [first.as_str()]).unwrap();
-    drop(raw);
+    put(&home, &first, &old);
+    tamper(&home, &format!("UPDATE lives SET next_at = 0 WHERE connection_id = '{first}'"));
+    tamper(&home, &format!("DELETE FROM connections WHERE id <> '{first}'"));
     refused(&home, &first).await;
 }
 
@@ -86,9 +85,7 @@ async fn an_older_ciphertext_that_was_put_back_does_not_open() {
 async fn every_flipped_bit_and_every_cut_is_refused() {
     let home = Home::new();
     let (first, _) = two_connections(&home).await;
-    let raw = rusqlite::Connection::open(home.database()).unwrap();
-    let text = "SELECT access_token FROM grants WHERE connection_id = ?1";
-    let whole: Vec<u8> = raw.query_row(text, [first.as_str()], |row| row.get(0)).unwrap();
+    let whole = home.bytes(&format!("SELECT access_token FROM grants WHERE connection_id = '{first}'"));
     let store = home.open();
     let flips = (0..whole.len()).map(|at| {
         let mut bytes = whole.clone();
@@ -97,11 +94,11 @@ async fn every_flipped_bit_and_every_cut_is_refused() {
     });
     let cuts = (0..whole.len()).map(|length| whole[..length].to_vec());
     for bytes in flips.chain(cuts) {
-        raw.execute("UPDATE grants SET access_token = ?2 WHERE connection_id = ?1", (first.as_str(), &bytes)).unwrap();
+        put(&home, &first, &bytes);
         let record = store.token_record(&first, true).await.unwrap().unwrap();
         assert!(matches!(store.open_access_token(&record), Err(StoreError::Corrupt { .. })));
     }
-    raw.execute("UPDATE grants SET access_token = ?2 WHERE connection_id = ?1", (first.as_str(), &whole)).unwrap();
+    put(&home, &first, &whole);
     let record = store.token_record(&first, true).await.unwrap().unwrap();
     assert_eq!(access(&store, &record), "access-token-one");
 }
@@ -112,7 +109,7 @@ async fn a_damaged_canary_is_told_from_a_wrong_key() {
     two_connections(&home).await;
     tamper(&home, "UPDATE meta SET value = x'01' WHERE name = 'canary'");
     assert!(matches!(home.try_open(), Err(OpenError::KeyRingDamaged { .. })));
-    tamper(&home, "UPDATE data_keys SET wrapped = zeroblob(60)");
+    tamper(&home, "UPDATE data_keys SET wrapped = x'00'");
     assert!(matches!(home.try_open(), Err(OpenError::KeyRingDamaged { .. })));
     let mut options = home.options();
     options.master_key = MasterKey::from_hex(&"ab".repeat(32)).unwrap();
@@ -132,10 +129,8 @@ async fn a_worn_out_data_key_is_followed_by_a_new_one_and_both_open() {
         ids.push(import(&store, &format!("user-{number}"), &number.to_string()).await);
     }
     store.close().await;
-    let raw = rusqlite::Connection::open(home.database()).unwrap();
-    let keys: i64 = raw.query_row("SELECT COUNT(*) FROM data_keys", [], |row| row.get(0)).unwrap();
+    let keys = home.number("SELECT COUNT(*) FROM data_keys");
     assert!(keys >= 3, "{keys} data keys");
-    drop(raw);
     let store = home.open();
     for (number, id) in ids.iter().enumerate() {
         assert_eq!(access(&store, &record(&store, id).await), format!("access-token-{number}"));
@@ -226,4 +221,44 @@ fn scan(folder: &Path, forms: &[Vec<u8>]) -> usize {
         found += forms.iter().filter(|form| bytes.windows(form.len()).any(|window| window == form.as_slice())).count();
     }
     found
+}
+
+#[tokio::test]
+async fn what_was_sealed_before_a_rotation_opens_after_it_and_is_sealed_again() {
+    let home = Home::new();
+    let store = home.with_strava().await;
+    let (first, second) = (import(&store, "ann", "one").await, import(&store, "bob", "two").await);
+    let entry = JournalEntry {
+        attempt: attempt(),
+        kind: EntryKind::Refresh { connection: first.clone(), generation: 1 },
+        sent_at: now(),
+        received_at: now(),
+        status: 200,
+        headers: Vec::new(),
+        body: b"an answer".to_vec().into(),
+    };
+    store.journal().append(&entry).await.unwrap();
+    let (links, shown) = (store.derived_key("links").unwrap(), store.fingerprint("a token"));
+    let new = MasterKey::from_hex(&"5a".repeat(32)).unwrap();
+    store.rotate_master_key(new.clone(), None, now()).await.unwrap();
+    assert_eq!(store.master_key_fingerprint(), new.fingerprint());
+    assert_eq!(access(&store, &record(&store, &first).await), "access-token-one");
+    assert_eq!(store.journal().uncommitted().len(), 1);
+    // One part is done, and the process ends.
+    let part = store.reseal_part(evergrant_store::Resealed::default()).await.unwrap().unwrap();
+    assert_eq!(part.rows, 2);
+    store.close().await;
+
+    assert!(matches!(home.try_open(), Err(OpenError::WrongMasterKey { .. })));
+    let options = evergrant_store::OpenOptions { master_key: new, ..home.options() };
+    let store = Store::open(&options, entropy(), now()).unwrap();
+    assert_eq!(store.journal().uncommitted()[0].entry.body, entry.body);
+    assert_eq!(access(&store, &record(&store, &second).await), "access-token-two");
+    assert_eq!((store.derived_key("links").unwrap(), store.fingerprint("a token")), (links, shown));
+    assert!(store.has_old_seals().await.unwrap());
+    let (mut part, mut rows) = (evergrant_store::Resealed::default(), 0);
+    while let Some(next) = store.reseal_part(part).await.unwrap() {
+        (rows, part) = (next.rows, next);
+    }
+    assert!(rows == 1 && !store.has_old_seals().await.unwrap(), "the integration's secrets were left: {rows}");
 }

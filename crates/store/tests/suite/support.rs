@@ -1,6 +1,5 @@
-//! A store on a folder of its own, and what to put into it.
+//! What to put into a store.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,57 +13,13 @@ use evergrant_core::policy::PolicyOverrides;
 use evergrant_core::provider::Provider;
 use evergrant_core::secret::{AccessToken, ClientSecret, RefreshToken};
 use evergrant_core::time::Timestamp;
-use evergrant_store::journal::JournalOptions;
 use evergrant_store::refresh::{Claim, Leased, SuccessCommit};
 use evergrant_store::{
-    Decided, Ending, Entropy, MasterKey, NewEvent, NewGrantFor, OpenError, OpenOptions, Placed, Report, SharedEntropy,
-    Store, SystemEntropy, Target, TokenRecord,
+    Decided, Ending, Entropy, NewEvent, NewGrantFor, Placed, SharedEntropy, Store, SystemEntropy, Target, TokenRecord,
 };
-use tempfile::TempDir;
 
 pub const MASTER: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 pub const LEASE: Duration = Duration::from_secs(120);
-
-/// An installation on a folder of its own.
-pub struct Home {
-    pub folder: TempDir,
-}
-
-impl Home {
-    pub fn new() -> Self {
-        Home { folder: tempfile::tempdir().expect("a folder for the test") }
-    }
-
-    pub fn database(&self) -> PathBuf {
-        self.folder.path().join("evergrant.db")
-    }
-
-    pub fn journal(&self) -> PathBuf {
-        self.folder.path().join("journal")
-    }
-
-    pub fn options(&self) -> OpenOptions {
-        let key = MasterKey::from_hex(MASTER).expect("64 digits");
-        let mut options = OpenOptions::new(self.database(), self.folder.path().to_owned(), key, node());
-        options.journal = JournalOptions { segment_bytes: 64 << 10, ..JournalOptions::default() };
-        options
-    }
-
-    pub fn open(&self) -> Store {
-        self.try_open().expect("the store opens")
-    }
-
-    pub fn try_open(&self) -> Result<Store, OpenError> {
-        Store::open(&self.options(), entropy(), now())
-    }
-
-    /// A store with the integration `strava`.
-    pub async fn with_strava(&self) -> Store {
-        let store = self.open();
-        store.add_integration(integration("strava"), Report::default()).await.expect("it is added");
-        store
-    }
-}
 
 pub fn entropy() -> SharedEntropy {
     Arc::new(SystemEntropy)

@@ -54,7 +54,7 @@ impl Doctor {
             machine::master_key(&config),
         ];
         if config.is_untouched() {
-            checks.push(Check::skipped("database", format!("{} is not there", config.database.display())));
+            checks.push(Check::skipped("database", format!("{} is not there", config.database)));
             return Ok(checks);
         }
         let listen = config.listen;

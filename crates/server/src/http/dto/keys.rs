@@ -85,3 +85,16 @@ pub struct AuditEntry {
     /// Binds this line to all before it.
     pub hash: String,
 }
+
+/// A rotation of the master key: from then on only the new one opens the data.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct MasterKeyRotated {
+    /// Names the key that was in use, without revealing it.
+    pub from: String,
+    /// Names the key that is in use now.
+    pub to: String,
+    /// The file where the new key is; null where its source was given.
+    pub key_file: Option<String>,
+    /// The file where the old key is kept until the operator removes it; null where it was not in a file.
+    pub old_key_file: Option<String>,
+}

@@ -24,7 +24,7 @@ pub use integrations::{
     ClientSecretView, ClientSecretWritten, IntegrationChange, IntegrationStatus, IntegrationView, NewIntegration,
     ProviderSummary,
 };
-pub use keys::{AuditEntry, KeyView, NewKey, NewKeyAnswer};
+pub use keys::{AuditEntry, KeyView, MasterKeyRotated, NewKey, NewKeyAnswer};
 pub use operations::{
     BulkRefresh, EventView, ExpiringSoon, IntegrationStats, JobState, JobView, OutcomeCount, Stats, Sweep, SweepEntry,
 };

@@ -50,8 +50,7 @@ pub struct Which {
 
 /// Connections
 #[utoipa::path(get, path = "/v1/connections", tag = tag::CONNECTIONS, params(Which),
-    responses((status = 200, description = "Those that the key sees, oldest first; no token in them", body = Page<ConnectionView>),
-              (status = "4XX", description = "See `code` and `action`", body = ProblemBody)))]
+    responses((status = 200, description = "Those that the key sees, oldest first; no token in them", body = Page<ConnectionView>)))]
 pub async fn list(
     State(shell): State<Shell>,
     caller: Caller,

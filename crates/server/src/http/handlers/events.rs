@@ -46,8 +46,7 @@ pub struct Part {
 ///
 /// Newest first. With `accept: text/event-stream` it follows live; `last-event-id` resumes after that event.
 #[utoipa::path(get, path = "/v1/events", tag = tag::OPERATION, params(Part, ("last-event-id" = Option<String>, Header, description = "Resumes a live stream after this event")),
-    responses((status = 200, description = "Events, newest first; or a live stream of them", body = Page<EventView>), (status = 429, description = "Too many streams", body = ProblemBody),
-              (status = "4XX", description = "See `code` and `action`", body = ProblemBody)))]
+    responses((status = 200, description = "Events, newest first; or a live stream of them", body = Page<EventView>), (status = 429, description = "Too many streams", body = ProblemBody)))]
 pub async fn list(
     State(shell): State<Shell>,
     caller: Caller,

@@ -29,8 +29,7 @@ pub struct Part {
 
 /// Integrations
 #[utoipa::path(get, path = "/v1/integrations", tag = tag::INTEGRATIONS, params(Part),
-    responses((status = 200, description = "Those that the key sees, by name", body = Page<IntegrationView>),
-              (status = "4XX", description = "See `code` and `action`", body = ProblemBody)))]
+    responses((status = 200, description = "Those that the key sees, by name", body = Page<IntegrationView>)))]
 pub async fn list(
     State(shell): State<Shell>,
     caller: Caller,

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{Answer, show};
-use crate::http::dto::{AuditEntry, KeyView, NewKey, NewKeyAnswer, OnTheWire, Page, ProblemBody};
+use crate::http::dto::{AuditEntry, KeyView, MasterKeyRotated, NewKey, NewKeyAnswer, OnTheWire, Page, ProblemBody};
 use crate::http::openapi::tag;
 use crate::http::paging;
 use crate::http::shell::Shell;
@@ -28,7 +28,7 @@ pub struct Part {
 
 /// API keys
 #[utoipa::path(get, path = "/v1/keys", tag = tag::ADMIN, params(Part),
-    responses((status = 200, description = "All keys, without the keys themselves", body = Page<KeyView>), (status = "4XX", description = "See `code` and `action`", body = ProblemBody)))]
+    responses((status = 200, description = "All keys, without the keys themselves", body = Page<KeyView>)))]
 pub async fn list(
     State(shell): State<Shell>,
     caller: Caller,
@@ -63,11 +63,23 @@ pub async fn revoke(State(shell): State<Shell>, caller: Caller, InPath(id): InPa
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Rotate the master key
+///
+/// Makes a new one in its file, keeps the old one beside it under a name with a time, and wraps the data keys anew. What is
+/// kept is sealed under a new data key in the background; reads and refreshes go on. For a key that comes from a variable or
+/// a command, use `evergrant master-key rotate`.
+#[utoipa::path(post, path = "/v1/master-key/rotate", tag = tag::ADMIN,
+    responses((status = 200, description = "The new key is in use", body = MasterKeyRotated),
+              (status = 409, description = "The key is not in a file, or the file can't be replaced; nothing was changed", body = ProblemBody)))]
+pub async fn rotate(State(shell): State<Shell>, caller: Caller) -> Answer<Json<MasterKeyRotated>> {
+    Ok(Json(show::rotated(shell.service().rotate_master_key(&caller).await?)))
+}
+
 /// The audit log
 ///
 /// Who read, changed or ended what, newest first; each line is bound to all before it by a hash.
 #[utoipa::path(get, path = "/v1/audit", tag = tag::ADMIN, params(Part),
-    responses((status = 200, description = "Lines, newest first", body = Page<AuditEntry>), (status = "4XX", description = "See `code` and `action`", body = ProblemBody)))]
+    responses((status = 200, description = "Lines, newest first", body = Page<AuditEntry>)))]
 pub async fn audit(
     State(shell): State<Shell>,
     caller: Caller,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Answer, show};
 use crate::http::cookies;
 use crate::http::docs;
-use crate::http::dto::{ProblemBody, Stats};
+use crate::http::dto::Stats;
 use crate::http::openapi::tag;
 use crate::http::pages::{self, ResultPage};
 use crate::http::shell::Shell;
@@ -45,7 +45,7 @@ pub async fn readyz(State(shell): State<Shell>) -> Response {
 /// Metrics
 ///
 /// In the text format of Prometheus.
-#[utoipa::path(get, path = "/metrics", tag = tag::OPERATION, responses((status = 200, description = "Metrics", body = String, content_type = "text/plain")))]
+#[utoipa::path(get, path = "/metrics", tag = tag::OPERATION, responses((status = 200, description = "OpenMetrics text", body = String, content_type = "application/openmetrics-text")))]
 pub async fn metrics(State(shell): State<Shell>, caller: Caller) -> Answer<Response> {
     let service = shell.service();
     let levels = service.levels(&caller.scope).await?;
@@ -59,7 +59,7 @@ pub async fn metrics(State(shell): State<Shell>, caller: Caller) -> Answer<Respo
 ///
 /// What a dashboard draws.
 #[utoipa::path(get, path = "/v1/stats", tag = tag::OPERATION,
-    responses((status = 200, description = "By integration and status, expiring soon, outcomes over time", body = Stats), (status = "4XX", description = "See `code` and `action`", body = ProblemBody)))]
+    responses((status = 200, description = "By integration and status, expiring soon, outcomes over time", body = Stats)))]
 pub async fn stats(State(shell): State<Shell>, caller: Caller) -> Answer<Json<Stats>> {
     Ok(Json(show::stats(shell.service().stats(&caller).await?)))
 }

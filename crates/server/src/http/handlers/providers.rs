@@ -29,8 +29,7 @@ pub struct Find {
 ///
 /// What is known of providers: endpoints, habits, lifetimes.
 #[utoipa::path(get, path = "/v1/providers", tag = crate::http::openapi::tag::INTEGRATIONS, params(Find),
-    responses((status = 200, description = "Catalogue entries by id", body = Page<ProviderSummary>),
-              (status = "4XX", description = "See `code` and `action`", body = ProblemBody)))]
+    responses((status = 200, description = "Catalogue entries by id", body = Page<ProviderSummary>)))]
 pub async fn list(
     State(shell): State<Shell>,
     _: Caller,

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use crate::http::dto::{
     AccountView, AuditEntry, BulkRefresh, ClientSecretView, ClientSecretWritten, ConnectSession,
     ConnectSessionProgress, ConnectionView, EventView, ExpiringSoon, HealthEntry, ImportGrant, IntegrationChange,
-    IntegrationStats, IntegrationView, JobView, KeyView, LastFailureView, LastUseView, NewConnectSession,
-    NewIntegration, NewKey, NotificationView, OnTheWire, OutcomeCount, ProviderSummary, Scopes, Stats, SubjectHealth,
-    Sweep, SweepEntry, TokenAnswer,
+    IntegrationStats, IntegrationView, JobView, KeyView, LastFailureView, LastUseView, MasterKeyRotated,
+    NewConnectSession, NewIntegration, NewKey, NotificationView, OnTheWire, OutcomeCount, ProviderSummary, Scopes,
+    Stats, SubjectHealth, Sweep, SweepEntry, TokenAnswer,
 };
 use crate::service::Service;
 use crate::service::access::{Scope, permissions};
@@ -337,6 +337,11 @@ pub fn audit(line: AuditLine) -> AuditEntry {
         detail: line.detail,
         hash: line.hash,
     }
+}
+
+/// What came of a rotation.
+pub fn rotated(done: crate::service::rotation::Rotated) -> MasterKeyRotated {
+    MasterKeyRotated { from: done.from, to: done.to, key_file: done.key, old_key_file: done.old_key }
 }
 
 /// Something that happened.

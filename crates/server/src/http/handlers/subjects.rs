@@ -24,7 +24,7 @@ use crate::service::access::Caller;
 ///
 /// One line for all and one entry each, in words for people, with a link where the person should act.
 #[utoipa::path(get, path = "/v1/subjects/{subject}/health", tag = tag::SUBJECTS, params(("subject" = String, Path, description = "The subject")),
-    responses((status = 200, description = "How they are doing", body = SubjectHealth), (status = "4XX", description = "See `code` and `action`", body = ProblemBody)))]
+    responses((status = 200, description = "How they are doing", body = SubjectHealth)))]
 pub async fn health(
     State(shell): State<Shell>,
     caller: Caller,
@@ -38,7 +38,7 @@ pub async fn health(
 ///
 /// Call it when a page opens.
 #[utoipa::path(post, path = "/v1/subjects/{subject}/refresh", tag = tag::SUBJECTS, request_body = Option<SubjectRefresh>, params(("subject" = String, Path, description = "The subject")),
-    responses((status = 200, description = "What came of it", body = SubjectRefreshed), (status = "4XX", description = "See `code` and `action`", body = ProblemBody)))]
+    responses((status = 200, description = "What came of it", body = SubjectRefreshed)))]
 pub async fn refresh(
     State(shell): State<Shell>,
     caller: Caller,
@@ -55,7 +55,7 @@ pub async fn refresh(
 ///
 /// Ends and erases everything about a person; the audit log keeps that it was done, under a keyed hash.
 #[utoipa::path(delete, path = "/v1/subjects/{subject}", tag = tag::SUBJECTS, params(("subject" = String, Path, description = "The subject")),
-    responses((status = 200, description = "What was erased", body = Erased), (status = "4XX", description = "See `code` and `action`", body = ProblemBody)))]
+    responses((status = 200, description = "What was erased", body = Erased)))]
 pub async fn erase(
     State(shell): State<Shell>,
     caller: Caller,
@@ -69,7 +69,7 @@ pub async fn erase(
 ///
 /// For a browser: good for this subject's health, notifications and reconnect, never for tokens; one hour.
 #[utoipa::path(post, path = "/v1/subjects/{subject}/sessions", tag = tag::SUBJECTS, params(("subject" = String, Path, description = "The subject")),
-    responses((status = 201, description = "The session", body = SubjectSession), (status = "4XX", description = "See `code` and `action`", body = ProblemBody)))]
+    responses((status = 201, description = "The session", body = SubjectSession)))]
 pub async fn session(
     State(shell): State<Shell>,
     _: Caller,
@@ -96,7 +96,7 @@ pub struct Which {
 
 /// A subject's notices
 #[utoipa::path(get, path = "/v1/subjects/{subject}/notifications", tag = tag::SUBJECTS, params(("subject" = String, Path, description = "The subject"), Which),
-    responses((status = 200, description = "Notices, newest first", body = Page<NotificationView>), (status = "4XX", description = "See `code` and `action`", body = ProblemBody)))]
+    responses((status = 200, description = "Notices, newest first", body = Page<NotificationView>)))]
 pub async fn notifications(
     State(shell): State<Shell>,
     caller: Caller,
@@ -123,7 +123,7 @@ pub async fn read(
 
 /// What a subject wants to be told
 #[utoipa::path(get, path = "/v1/subjects/{subject}/notifications/preferences", tag = tag::SUBJECTS, params(("subject" = String, Path, description = "The subject")),
-    responses((status = 200, description = "Kind by channel, on or off", body = Preferences), (status = "4XX", description = "See `code` and `action`", body = ProblemBody)))]
+    responses((status = 200, description = "Kind by channel, on or off", body = Preferences)))]
 pub async fn preferences(
     State(shell): State<Shell>,
     _: Caller,
@@ -148,7 +148,7 @@ pub async fn set_preferences(
 
 /// What a subject wants to be told (short address)
 #[utoipa::path(get, path = "/v1/subjects/{subject}/preferences", tag = tag::SUBJECTS, params(("subject" = String, Path, description = "The subject")),
-    responses((status = 200, description = "Kind by channel, on or off", body = Preferences), (status = "4XX", description = "See `code` and `action`", body = ProblemBody)))]
+    responses((status = 200, description = "Kind by channel, on or off", body = Preferences)))]
 pub async fn preferences_short(
     shell: State<Shell>,
     caller: Caller,

@@ -41,7 +41,29 @@ impl Refresher {
         if quarantined {
             return Ok(());
         }
-        for intent in store.open_intents().await? {
+        self.settle_open_intents().await
+    }
+
+    /// Brings in what the database server has lost of what it had answered; nothing is sent before.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read or written.
+    pub async fn put_right(&self) -> Result<(), StoreError> {
+        let store = &self.0.store;
+        let lost = store.lost_answers(self.0.clock.now().minus(REMEMBERED)).await?;
+        for found in &lost {
+            if let EntryKind::Refresh { connection, generation } = &found.entry.kind {
+                self.recover_refresh(found, connection, *generation).await?;
+            }
+        }
+        tracing::warn!(answers = lost.len(), "what the database had lost of the providers' answers is in it again");
+        store.is_right_again();
+        self.nudge();
+        Ok(())
+    }
+
+    async fn settle_open_intents(&self) -> Result<(), StoreError> {
+        for intent in self.0.store.open_intents().await? {
             // Flown under a lease: the unanswered sending becomes an uncertain attempt, and nothing is sent for it.
             drop(self.join(&intent.connection, Trigger::Background, None));
         }

@@ -17,7 +17,7 @@ const DOUBT: Duration = Duration::from_millis(20);
 /// What a machine did so long before or after a kill tells how slow it was then.
 const NEAR: Duration = Duration::from_secs(2);
 /// How long a connection that rotates all the time may take to show a token that is not just being replaced.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// The service asks this person for a new consent.
 pub fn said_to_be_lost(storm: &mut Storm, person: &Person, connection: &Value) {

@@ -9,7 +9,7 @@ use crate::serving::{Dice, Home};
 use crate::waiting::{pass, wait_for};
 
 /// How long the judge is given to see what is waited for.
-pub const LIMIT: Duration = Duration::from_secs(30);
+pub const LIMIT: Duration = Duration::from_secs(120);
 
 /// Where in a refresh the kill falls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

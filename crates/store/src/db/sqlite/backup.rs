@@ -12,12 +12,13 @@ use evergrant_core::time::Timestamp;
 use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Files, Schema, Sql};
-use crate::deployment::{COPY, Copied};
+use super::super::{Schema, Sql};
+use super::Files;
+use crate::deployment::{COPY, Copied, document};
 use crate::error::{OpenError, StoreError};
 use crate::folder::HeldFolder;
 use crate::row::json;
-use crate::store::{meta, put_meta};
+use crate::store::put_meta;
 
 /// A backup that cannot be made or put back. Nothing has been changed then.
 #[derive(Debug, thiserror::Error)]
@@ -140,9 +141,9 @@ fn copy(source: &Connection, into: &Path, now: Timestamp, fresh: bool) -> Result
     // One file, without a log beside it.
     raw.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(())).map_err(failed)?;
     let taken_at = files.look(&raw, |sql| {
-        let marked = meta(sql, COPY)?.and_then(|bytes| serde_json::from_slice::<Copied>(&bytes).ok());
+        let marked = document::<Copied>(sql, COPY).ok().flatten();
         if fresh {
-            put_meta(sql, COPY, json(&Copied { at: now })?.as_bytes())?;
+            put_meta(sql, COPY, json(&Copied::made(now))?.as_bytes())?;
             return Ok(Some(now));
         }
         match marked {
@@ -157,7 +158,7 @@ fn copy(source: &Connection, into: &Path, now: Timestamp, fresh: bool) -> Result
 
 fn mark_as_copy(sql: &Sql<'_>) -> Result<(), StoreError> {
     let at = crate::deployment::marked_at(sql)?.unwrap_or_default();
-    put_meta(sql, COPY, json(&Copied { at })?.as_bytes())
+    put_meta(sql, COPY, json(&Copied::made(at))?.as_bytes())
 }
 
 /// The database and its log under another name.

@@ -1,16 +1,14 @@
 //! The schema, in numbered steps that are never edited once they have been released.
 
-use super::sql::trouble;
+use super::super::SCHEMA;
+use super::trouble;
 use crate::error::StoreError;
 
-/// The steps; the schema's number is how many have been taken.
-const STEPS: [&str; 2] = [
-    include_str!("../../../../migrations/sqlite/0001_start.sql"),
-    include_str!("../../../../migrations/sqlite/0002_integration_params.sql"),
+/// The steps, under the same numbers as those of PostgreSQL.
+const STEPS: [&str; SCHEMA as usize] = [
+    include_str!("../../../../../migrations/sqlite/0001_start.sql"),
+    include_str!("../../../../../migrations/sqlite/0002_integration_params.sql"),
 ];
-
-/// The newest schema that this binary knows.
-pub(crate) const SCHEMA: u32 = STEPS.len() as u32;
 
 /// Takes the steps from `found` on, all in one transaction with what `first` adds.
 pub(crate) fn migrate(

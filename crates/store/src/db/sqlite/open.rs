@@ -5,12 +5,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::Sql;
-use super::migrate;
-use super::sql::trouble;
+use super::super::{SCHEMA, Schema, Sql};
+use super::{migrate, trouble};
 use crate::error::{OpenError, StoreError};
-
-pub(crate) use super::migrate::SCHEMA;
 
 /// Older ones carry the WAL-reset corruption (fixed in 3.51.3).
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -26,15 +23,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) struct Files {
     /// The database.
     pub database: PathBuf,
-}
-
-/// What kind of file was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Schema {
-    /// None yet, or an empty one.
-    New,
-    /// Ours, with this schema.
-    Number(u32),
 }
 
 impl Files {
@@ -93,11 +81,11 @@ impl Files {
         }
         if application != i64::from(APPLICATION) {
             let what = "it holds the tables of another program".to_owned();
-            return Err(OpenError::NotOurs { database: self.database.clone(), what });
+            return Err(OpenError::NotOurs { database: self.name(), what });
         }
         let found = u32::try_from(schema).unwrap_or(u32::MAX);
         if found > SCHEMA {
-            return Err(OpenError::SchemaNewer { database: self.database.clone(), found, known: SCHEMA });
+            return Err(OpenError::SchemaNewer { database: self.name(), found, known: SCHEMA });
         }
         Ok(Schema::Number(found))
     }
@@ -139,7 +127,7 @@ impl Files {
         migrate::migrate(raw, found, |raw| {
             if schema == Schema::New {
                 raw.pragma_update(None, "application_id", APPLICATION).map_err(trouble)?;
-                first(&Sql { raw })?;
+                first(&Sql::Sqlite(raw))?;
             }
             Ok(())
         })
@@ -152,11 +140,15 @@ impl Files {
         raw: &Connection,
         work: impl FnOnce(&Sql<'_>) -> Result<T, StoreError>,
     ) -> Result<T, OpenError> {
-        work(&Sql { raw }).map_err(|error| self.as_open_error(error))
+        work(&Sql::Sqlite(raw)).map_err(|error| self.as_open_error(error))
+    }
+
+    fn name(&self) -> String {
+        self.database.display().to_string()
     }
 
     fn what(&self) -> String {
-        format!("the database {}", self.database.display())
+        format!("the database {}", self.name())
     }
 
     pub fn refused(&self, error: rusqlite::Error) -> OpenError {
@@ -166,7 +158,7 @@ impl Files {
     fn as_open_error(&self, error: StoreError) -> OpenError {
         match error {
             StoreError::Unavailable { trouble, cause } => OpenError::Unavailable { what: self.what(), trouble, cause },
-            StoreError::Damaged { what, .. } => OpenError::NotOurs { database: self.database.clone(), what },
+            StoreError::Damaged { what, .. } => OpenError::NotOurs { database: self.name(), what },
             other => OpenError::Store(other),
         }
     }
