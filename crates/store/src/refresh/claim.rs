@@ -279,6 +279,21 @@ impl Store {
         .await
     }
 
+    /// Ends a lease of this process, for a flight that ended without knowing whether it had one: the storage failed under
+    /// it. An open intent stays.
+    ///
+    /// # Errors
+    /// Those of every write.
+    pub async fn let_go(&self, id: &ConnectionId) -> Result<(), StoreError> {
+        let id = id.clone();
+        self.write(move |tx, shared| {
+            let text = "UPDATE lives SET lease_until = 0, lease_owner = CASE WHEN attempt IS NULL THEN NULL ELSE lease_owner END \
+                        WHERE connection_id = ?1 AND lease_owner = ?2";
+            tx.run(text, values![id, shared.node]).map(drop)
+        })
+        .await
+    }
+
     /// Notes that a caller forces a refresh, or that a report starts one: at most once within `interval`.
     ///
     /// # Errors

@@ -27,7 +27,7 @@ use super::{CUT_OFF, Landing, NotSent, Refresher, Trigger};
 use crate::provider::Answer;
 
 /// The pause between tries of a commit that must hold.
-const COMMIT_RETRY: Duration = Duration::from_millis(250);
+pub(super) const COMMIT_RETRY: Duration = Duration::from_millis(250);
 
 /// Which sending an outcome is of.
 struct Of {

@@ -247,14 +247,28 @@ impl Refresher {
             let landed = flight::fly(&refresher, &id, trigger, slot).await;
             let inner = &refresher.0;
             if matches!(landed, Landing::NotSent(NotSent::Storage)) {
-                let mut back_at = inner.storage_back_at.lock().unwrap_or_else(PoisonError::into_inner);
-                *back_at = inner.clock.now().plus(STORAGE_RETRY);
+                *inner.storage_back_at.lock().unwrap_or_else(PoisonError::into_inner) =
+                    inner.clock.now().plus(STORAGE_RETRY);
+                told.send_replace(Some(landed.clone()));
+                refresher.let_go(&id).await;
             }
             inner.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
             told.send_replace(Some(landed));
             inner.nudge.notify_one();
         });
         (landing, true)
+    }
+
+    /// A flight that the storage failed may have a lease that nobody uses: it ends as soon as the storage takes that, so
+    /// that the connection need not wait for its end.
+    async fn let_go(&self, id: &ConnectionId) {
+        let inner = &self.0;
+        while let Err(error) = inner.store.let_go(id).await {
+            if !error.is_passing() || inner.stop.is_cancelled() {
+                return;
+            }
+            inner.clock.sleep(land::COMMIT_RETRY).await;
+        }
     }
 
     /// Flies for a reason of the caller's own; begins at once, also if nobody waits for the end. A flight that was under
