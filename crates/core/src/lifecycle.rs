@@ -45,6 +45,8 @@ pub enum Event {
         /// Whether the verdict applies.
         apply: bool,
     },
+    /// The database is an older one, and the refresh token in it has been spent since; its answer is lost.
+    Superseded,
     /// A verdict of this connection is taken back into suspicion, because the brake was pulled after it.
     BrakePulled,
     /// A caller forces a refresh, or reports a refused token.
@@ -93,6 +95,7 @@ pub fn advance(life: Life, event: Event, around: &Circumstances<'_>, now: Timest
         Event::EndNear => end_near(life),
         Event::Stalled => stalled(life, now),
         Event::BrakeReleased { apply } => brake_released(life, apply, now),
+        Event::Superseded => superseded(life, now),
         Event::BrakePulled => brake_pulled(life, around, now),
         Event::Forced => quiet(Life { last_forced_at: Some(now), ..life }),
         Event::Disconnected { reason } => disconnected(life, reason, now),
@@ -361,6 +364,17 @@ fn brake_released(life: Life, apply: bool, now: Timestamp) -> Transition {
     }
     let next_attempt = Some(life.not_before.map_or(now, |not_before| not_before.max(now)));
     quiet(Life { suspect: None, auth_failures: 0, next_attempt, ..life })
+}
+
+/// The stored token is never sent again: who is strict would take it for theft. The access token is handed out while it lives.
+fn superseded(life: Life, now: Timestamp) -> Transition {
+    if life.status != Status::Connected {
+        return quiet(life);
+    }
+    let episode = life.episode.clone().unwrap_or(Episode { since: now, told: Vec::new() });
+    let detail = "the database was restored from a copy, and this refresh token had been spent since".to_owned();
+    let last_failure = Some(LastFailure { at: now, class: Class::Ambiguous, detail });
+    verdict(Life { episode: Some(episode), last_failure, ..life }, ReauthReason::RefreshOutcomeLost, now)
 }
 
 fn brake_pulled(life: Life, around: &Circumstances<'_>, now: Timestamp) -> Transition {

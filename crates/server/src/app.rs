@@ -37,6 +37,8 @@ const LAST_ANSWERS: Duration = Duration::from_secs(100);
 const CLEAN_UP_EVERY: Duration = Duration::from_secs(600);
 /// How often the folder of catalogue entries is looked at.
 const CATALOGUE_EVERY: Duration = Duration::from_secs(5);
+/// A database that could not be put right is tried again after this.
+const BEHIND_RETRY: Duration = Duration::from_millis(500);
 /// How often revocations and pending grants are looked at.
 const CHORES_EVERY: Duration = Duration::from_secs(20);
 /// A pending grant is somebody's who waits for it; after this the service goes on with it by itself.
@@ -227,6 +229,7 @@ impl App {
         let addresses =
             if config.allow_private_networks { AddressPolicy::PrivateAllowed } else { AddressPolicy::PublicOnly };
         let transport = Transport::new(addresses, around.clock.clone())?;
+        transport.hold(store.quarantine().is_some());
         let (metrics, tasks, stop) = (Arc::new(Metrics::new()), TaskTracker::new(), CancellationToken::new());
         let refresher = Refresher::new(Wiring {
             store: store.clone(),
@@ -313,7 +316,9 @@ pub async fn run(app: App, listener: TcpListener, shutdown: impl Future<Output =
         service.store.close().await;
         return Err(StartError::Other { why: error.to_string() });
     }
-    if let Err(refusal) = service.resume_devices().await {
+    if service.store.quarantine().is_some() {
+        report(service.tell_quarantine().await);
+    } else if let Err(refusal) = service.resume_devices().await {
         service.store.close().await;
         return Err(StartError::Other { why: refusal.to_string() });
     }
@@ -321,6 +326,7 @@ pub async fn run(app: App, listener: TcpListener, shutdown: impl Future<Output =
     let background = TaskTracker::new();
     background.spawn(declared::ask(service.clone(), app.undeclared));
     background.spawn(chores(service.clone()));
+    background.spawn(put_right(service.clone()));
     background.spawn(watch_catalogue(service.clone()));
     background.spawn(clean_up(service.clone()));
     service.reseal_what_is_old();
@@ -430,11 +436,34 @@ fn make_folder(folder: &std::path::Path) -> Result<(), StartError> {
 /// answer after a grant, and what nodes were doing that have died.
 async fn chores(service: Service) {
     loop {
+        // Nothing of this may be sent before the operator has adopted a restored or copied database.
+        if service.store.quarantine().is_some() {
+            // Another node may have adopted it.
+            report(service.look_again().await);
+            if !pause(&service, CHORES_EVERY).await {
+                return;
+            }
+            continue;
+        }
         report(service.revoke_what_is_due().await);
         report(service.resume_pending(PENDING_AGE).await);
         report(service.ask_what_is_owed().await);
         report(service.go_on_for_the_dead().await);
         if !pause(&service, CHORES_EVERY).await {
+            return;
+        }
+    }
+}
+
+/// A database server that has lost what it had answered is put right before anything else is sent.
+async fn put_right(service: Service) {
+    loop {
+        tokio::select! {
+            () = service.stop.cancelled() => return,
+            () = service.store.falls_behind() => {}
+        }
+        report(service.put_right().await);
+        if service.store.is_behind() && !pause(&service, BEHIND_RETRY).await {
             return;
         }
     }
@@ -466,6 +495,8 @@ async fn clean_up(service: Service) {
         if !pause(&service, CLEAN_UP_EVERY).await {
             return;
         }
+        // So that a copy that was made a while ago is told from this database.
+        report(service.look_again().await);
     }
 }
 

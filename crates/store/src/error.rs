@@ -111,6 +111,8 @@ pub enum Trouble {
     Outdated,
     /// Another node has rotated the master key, and this one was away too long to follow.
     KeyChanged,
+    /// The database server has lost commits that it had answered, and they are not put right yet.
+    Behind,
     /// More calls wait than are let in.
     Overloaded,
     /// The store has been closed.
@@ -131,6 +133,7 @@ impl Trouble {
             Trouble::NotAdmitted => "not_admitted",
             Trouble::Outdated => "outdated",
             Trouble::KeyChanged => "key_changed",
+            Trouble::Behind => "behind",
             Trouble::Overloaded => "overloaded",
             Trouble::Closed => "closed",
         }
@@ -159,6 +162,7 @@ impl Trouble {
             Trouble::NotAdmitted => "look at user, password and database in `database_url`, and at the server's log",
             Trouble::Outdated => "replace this process by the later version, as the other nodes",
             Trouble::KeyChanged => "give this node the new master key and start it again",
+            Trouble::Behind => "wait a moment: it is put right from the journal; then look at the server's replication",
             Trouble::Overloaded => "wait a moment; if it lasts, the disk is too slow for the load",
             Trouble::Closed => "the service is stopping",
         }
@@ -188,6 +192,7 @@ impl std::fmt::Display for Trouble {
             Trouble::NotAdmitted => "the database server refuses the service",
             Trouble::Outdated => "a later version has changed it, and this one may not write any more",
             Trouble::KeyChanged => "the master key was rotated by another node while this one was away",
+            Trouble::Behind => "the database has lost its last commits",
             Trouble::Overloaded => "too many calls wait for it",
             Trouble::Closed => "it has been closed",
         })

@@ -86,11 +86,15 @@ fn look(listener: &Listener, shared: &Shared) -> Result<bool, StoreError> {
     let (asked, position) = (Instant::now(), shared.position());
     let look = listener.look(position)?;
     let more = look.more;
-    hear(listener, shared, look, asked)?;
+    hear(listener, shared, look, position, asked)?;
     Ok(more)
 }
 
-fn hear(listener: &Listener, shared: &Shared, look: Look, asked: Instant) -> Result<(), StoreError> {
+fn hear(listener: &Listener, shared: &Shared, look: Look, position: u64, asked: Instant) -> Result<(), StoreError> {
+    let lost = look.seq < position;
+    if lost {
+        shared.fell_behind();
+    }
     shared.clock_seen(look.clock, asked);
     if look.keys > shared.ring.newest() {
         listener.read(|sql| shared.learn(sql))?;
@@ -105,9 +109,9 @@ fn hear(listener: &Listener, shared: &Shared, look: Look, asked: Instant) -> Res
             }
         }
     }
-    let anew = look.behind || changes.iter().any(|(_, change)| matches!(change, Change::Unknown));
+    let anew = lost || look.behind || changes.iter().any(|(_, change)| matches!(change, Change::Unknown));
     if anew {
-        tracing::info!("too much has been committed elsewhere meanwhile; everything is read anew");
+        tracing::info!("what is in memory may be old; everything is read anew");
         shared.hear_anew(|| listener.read(|sql| shared.load(sql)))?;
     } else {
         shared.hear(Heard { seq: look.seq, changes }, || listener.read(|sql| shared.load_registry(sql)))?;

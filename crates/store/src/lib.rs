@@ -11,6 +11,7 @@ mod cleanup;
 pub mod connect;
 mod connections;
 mod db;
+mod deployment;
 mod entropy;
 mod error;
 mod events;
@@ -47,7 +48,8 @@ pub use cleanup::Retention;
 pub use connections::{
     ConnectionFilter, ConnectionPatch, Decided, Ended, EndedNow, Ending, Erased, NewGrantFor, Patched, Placed, Target,
 };
-pub use db::{Database, DatabaseServer, NotAServer};
+pub use db::{BackupError, Database, DatabaseServer, NotAServer, RestoredBackup, back_up, restore};
+pub use deployment::{Quarantine, QuarantineCause};
 pub use entropy::{Entropy, SharedEntropy, SystemEntropy};
 pub use error::{Cause, OpenError, StoreError, Trouble};
 pub use events::{Event, EventFilter, NewEvent};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use evergrant_core::id::{ConnectionId, InstallationId, IntegrationName, NodeId};
 use evergrant_core::integration::Integration;
 use evergrant_core::notice::NoticeKind;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use crate::cache::{Owner, ReadCache};
 use crate::changes::Change;
@@ -107,6 +107,8 @@ pub(crate) struct Shared {
     pub feed: Feed,
     pub tally: Mutex<Tally>,
     pub resolver: Option<ProviderResolver>,
+    /// The database server has lost commits that it had answered.
+    pub behind: Arc<watch::Sender<bool>>,
 }
 
 impl Shared {

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use evergrant_core::id::{InstallationId, NodeId};
 use evergrant_core::time::Timestamp;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use zeroize::Zeroizing;
 
 use crate::cache::ReadCache;
 use crate::db::{Database, Learn, Opening, Readers, Row, Schema, Sql, Writer, values};
+use crate::deployment::{self, Folder, Standing};
 use crate::entropy::SharedEntropy;
 use crate::error::{OpenError, StoreError};
 use crate::folder::HeldFolder;
@@ -45,6 +46,7 @@ struct Inner {
     following: Following,
     journal: Journal,
     reads: ReadsLog,
+    standing: Standing,
     folder: Mutex<Option<HeldFolder>>,
 }
 
@@ -90,6 +92,10 @@ impl Store {
         self.write(move |tx, _| put_meta(tx, "checked_at", &stamp)).await?;
         self.read(|sql, _| meta(sql, "checked_at")).await?;
         if self.inner.journal.healthy() { Ok(()) } else { Err(journal_down()) }
+    }
+
+    pub(crate) fn standing(&self) -> &Standing {
+        &self.inner.standing
     }
 
     /// The journal of answers.
@@ -183,15 +189,19 @@ fn open(options: &OpenOptions, entropy: SharedEntropy, now: Timestamp) -> Result
     }
     let (ring, installation) = opening.look(|sql| Ok(unlock(sql, options, &entropy)))??;
     let ring = Arc::new(ring);
-    if !new && !journal_folder.exists() {
+    let had_journal = journal_folder.exists();
+    if !new && !had_journal {
         tracing::warn!("the journal is gone; answers that it alone held are lost");
     }
     let journal = Journal::open(&journal_folder, &installation, ring.clone(), options.journal)?;
     if !new {
         opening.migrate(|_| Ok(()))?;
     }
+    let behind = options.database.behind();
+    let folder_now = Folder { path: &options.data_dir, place, had_journal };
+    let standing = deployment::stand(&mut opening, folder_now, behind.clone(), &entropy, now)?;
     opening.enter(|sql, former| nodes::clear_up(sql, &former, &options.node, now))?;
-    let shared = Arc::new(opening.look(|sql| load(sql, ring, installation, entropy, options))?);
+    let shared = Arc::new(opening.look(|sql| load(sql, ring, installation, (entropy, behind), options))?);
     let connections = (0..options.readers.max(1)).map(|_| opening.reader()).collect::<Result<_, _>>()?;
     let threads = |cause| OpenError::io("a thread of the store", cause);
     let readers = Readers::start(connections, &learning(&shared)).map_err(threads)?;
@@ -199,7 +209,7 @@ fn open(options: &OpenOptions, entropy: SharedEntropy, now: Timestamp) -> Result
     let keeping = Keeping { shared: shared.clone(), count: None, key: None };
     let writer = Writer::start(opening.into_base(), Box::new(keeping)).map_err(threads)?;
     let reads = ReadsLog::open(&options.data_dir.join(READS), options.audit_reads)?;
-    let inner = Inner { writer, readers, following, journal, reads, folder: Mutex::new(Some(folder)) };
+    let inner = Inner { writer, readers, following, journal, reads, standing, folder: Mutex::new(Some(folder)) };
     Ok(Store { inner: Arc::new(inner), shared })
 }
 
@@ -308,7 +318,7 @@ fn load(
     sql: &Sql<'_>,
     ring: Arc<KeyRing>,
     installation: InstallationId,
-    entropy: SharedEntropy,
+    (entropy, behind): (SharedEntropy, Arc<watch::Sender<bool>>),
     options: &OpenOptions,
 ) -> Result<Shared, StoreError> {
     let counts = memory::load_counts(sql)?;
@@ -328,6 +338,7 @@ fn load(
         feed,
         tally: Mutex::default(),
         resolver: options.providers.clone(),
+        behind,
     };
     let registry = shared.load_registry(sql)?;
     *shared.integrations.write().unwrap_or_else(PoisonError::into_inner) = registry.integrations;

@@ -107,7 +107,7 @@ fn new_name() -> String {
 }
 
 /// PostgreSQL refuses to run as root: then it runs as the user that its package made.
-fn as_its_user() -> Command {
+pub(crate) fn as_its_user() -> Command {
     let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
     if root {
         let mut command = Command::new("setpriv");
@@ -118,7 +118,7 @@ fn as_its_user() -> Command {
 }
 
 /// The folder of `postgres`, `initdb`, `pg_isready` and `psql`: the newest of the distribution, or that in `PATH`.
-fn programs() -> PathBuf {
+pub(crate) fn programs() -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let number = |path: &Path| path.file_name()?.to_str()?.parse::<u32>().ok();
     let mut versions: Vec<(u32, PathBuf)> =

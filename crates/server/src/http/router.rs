@@ -5,7 +5,9 @@ use axum::middleware::from_fn_with_state;
 use utoipa_axum::routes;
 
 use super::conventions::conventions;
-use super::handlers::{connect, connections, events, flow, integrations, keys, operation, providers, subjects, tokens};
+use super::handlers::{
+    connect, connections, events, flow, integrations, keys, operation, providers, quarantine, subjects, tokens,
+};
 use super::openapi;
 use super::problem::Problem;
 use super::shell::Shell;
@@ -77,6 +79,7 @@ fn table() -> Finished {
         .add(Guard::Key(ConnectionsRead), routes!(events::list))
         .add(Guard::Key(MetricsRead), routes!(operation::stats))
         .add(Guard::Key(MetricsRead), routes!(operation::metrics))
+        .add(Guard::Key(Admin), routes!(quarantine::adopt))
         .add(Guard::Open, routes!(operation::healthz))
         .add(Guard::Open, routes!(operation::readyz))
         .add(Guard::AnyKey, routes!(operation::openapi))

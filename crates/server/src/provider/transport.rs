@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -63,6 +64,12 @@ pub enum Unsent {
         /// Which address, and what would allow it.
         refused: Refused,
     },
+    /// Nothing is sent to anybody.
+    #[error("nothing is sent to {host} before the operator has adopted the database: `evergrant adopt`")]
+    Held {
+        /// The host.
+        host: String,
+    },
     /// TCP or TLS failed.
     #[error("no connection to {host}: {why}")]
     Connect {
@@ -114,6 +121,8 @@ pub struct Transport {
     addresses: AddressPolicy,
     tls: Arc<rustls::ClientConfig>,
     clock: SharedClock,
+    /// While set, no connection is made: the database waits for the operator to adopt it.
+    held: Arc<AtomicBool>,
 }
 
 /// The operating system offers no certificate authorities, and none are built in.
@@ -139,7 +148,12 @@ impl Transport {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Transport { addresses, tls: Arc::new(config), clock })
+        Ok(Transport { addresses, tls: Arc::new(config), clock, held: Arc::default() })
+    }
+
+    /// Lets nothing out, or everything again: all that goes to a provider goes through here.
+    pub fn hold(&self, held: bool) {
+        self.held.store(held, Ordering::Release);
     }
 
     /// Looks up, connects and shakes hands; sends nothing of HTTP.
@@ -148,6 +162,9 @@ impl Transport {
     /// [`Unsent`], always: the provider has seen no request.
     pub async fn connect(&self, url: &Url, limits: Limits) -> Result<Line, Unsent> {
         let host = url.host_str().unwrap_or_default().to_owned();
+        if self.held.load(Ordering::Acquire) {
+            return Err(Unsent::Held { host });
+        }
         tokio::select! {
             line = self.connect_unbounded(url, &host, limits) => line,
             () = self.clock.sleep(limits.connect) => Err(Unsent::Timeout { host, limit: limits.connect }),

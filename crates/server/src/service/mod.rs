@@ -26,6 +26,7 @@ pub mod notices;
 pub mod page;
 pub mod place;
 pub mod providers;
+pub mod quarantine;
 pub mod refresh;
 mod registration;
 pub mod rotation;

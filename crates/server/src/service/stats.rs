@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use evergrant_core::id::IntegrationName;
 use evergrant_core::time::Timestamp;
-use evergrant_store::{IntegrationNumbers, StatusCounts};
+use evergrant_store::{IntegrationNumbers, Quarantine, StatusCounts};
 
 use super::Service;
 use super::access::{Caller, Scope};
@@ -28,6 +28,8 @@ pub struct Figures {
     pub refresh_lag: Duration,
     /// Refreshes under way.
     pub in_flight: u64,
+    /// Why nothing is refreshed, if the operator has to adopt the database.
+    pub quarantine: Option<Quarantine>,
 }
 
 /// One integration in numbers.
@@ -64,6 +66,7 @@ impl Service {
             integrations: self.numbers(&caller.scope, now).await?.into_iter().map(figures).collect(),
             refresh_lag: self.refresh_lag(now).await?,
             in_flight: self.refresher.in_flight() as u64,
+            quarantine: self.store.quarantine(),
         })
     }
 
@@ -119,6 +122,8 @@ pub struct Readiness {
     pub key_ring: bool,
     /// Refreshes can be sent: the service is not stopping.
     pub refresher: bool,
+    /// Nothing is sent before the operator has adopted the database. Live tokens are served all the same.
+    pub quarantined: bool,
 }
 
 impl Readiness {
@@ -139,6 +144,7 @@ impl Service {
             database: database.is_ok(),
             key_ring: self.store.derived_key("readiness").is_ok(),
             refresher: !self.stop.is_cancelled(),
+            quarantined: self.store.quarantine().is_some(),
         }
     }
 }

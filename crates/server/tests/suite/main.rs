@@ -20,6 +20,7 @@ mod peer;
 mod postgresql;
 mod refresh;
 mod reload;
+mod restored;
 mod revoked;
 mod rotation;
 mod routes;

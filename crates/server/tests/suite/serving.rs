@@ -104,6 +104,11 @@ impl Serving {
         Serving { url, api, child, words, readers }
     }
 
+    /// What it has written so far.
+    pub fn words(&self) -> String {
+        lock(&self.words).clone()
+    }
+
     /// Kills it with SIGKILL; when this returns, the process is gone.
     pub async fn kill(mut self) -> String {
         self.child.start_kill().expect("a signal can be sent");

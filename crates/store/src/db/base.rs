@@ -75,6 +75,10 @@ impl Base {
             Base::Postgres(node) => node.session().batch("COMMIT"),
         };
         match (self, done) {
+            (Base::Postgres(node), Ok(())) => {
+                node.keep();
+                Commit::Held
+            }
             (_, Ok(())) => Commit::Held,
             (Base::Postgres(node), Err(_)) if node.session().is_cut() => Commit::Unknown,
             (_, Err(error)) => Commit::Failed(error),

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use evergrant_core::id::NodeId;
+use tokio::sync::watch;
 
 use super::base::{Base, Reader};
 use super::postgres::{DatabaseServer, Listener, Opened, Role};
@@ -27,6 +29,14 @@ impl Database {
         match self {
             Database::File(file) => Some(file),
             Database::Server(_) => None,
+        }
+    }
+
+    /// Whether a server is found to have lost commits that it had answered. Never a file.
+    pub(crate) fn behind(&self) -> Arc<watch::Sender<bool>> {
+        match self {
+            Database::File(_) => Arc::new(watch::Sender::new(false)),
+            Database::Server(server) => server.behind.clone(),
         }
     }
 }

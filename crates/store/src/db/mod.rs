@@ -7,6 +7,7 @@
 
 mod base;
 mod database;
+mod identity;
 mod postgres;
 mod readers;
 mod select;
@@ -20,11 +21,13 @@ mod writer;
 
 pub use database::Database;
 pub(crate) use database::{Opening, Schema};
+pub(crate) use identity::Identity;
 pub(crate) use postgres::Listener;
 pub use postgres::{DatabaseServer, NotAServer};
 pub(crate) use readers::{Learn, Readers};
 pub(crate) use select::Select;
 pub(crate) use sql::{Row, Sql};
+pub use sqlite::{BackupError, RestoredBackup, back_up, restore};
 pub(crate) use turn::{Former, Look, Told, Turn};
 pub(crate) use value::ToValue;
 pub(crate) use writer::{Household, Unit, Writer};

@@ -7,7 +7,7 @@ use evergrant_core::time::Timestamp;
 
 use super::{Claim, Forced, Gate, Leased, OpenIntent};
 use crate::db::{Row, Sql, values};
-use crate::error::StoreError;
+use crate::error::{StoreError, Trouble};
 use crate::record::{Durable, TokenRecord};
 use crate::row::Guard;
 use crate::shared::{Effect, Tx};
@@ -51,6 +51,25 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`] if the grant does not open; the lease has ended then. Else those of every write.
     pub async fn claim(&self, id: &ConnectionId, now: Timestamp, lease: Duration) -> Result<Claim, StoreError> {
+        self.claimed(id, now, lease, false).await
+    }
+
+    /// The same, also from another flight of this process: for answers that are in the journal. Nothing of that flight is
+    /// lost: what it brings is committed by its generation.
+    ///
+    /// # Errors
+    /// Those of [`Store::claim`].
+    pub async fn claim_again(&self, id: &ConnectionId, now: Timestamp, lease: Duration) -> Result<Claim, StoreError> {
+        self.claimed(id, now, lease, true).await
+    }
+
+    async fn claimed(
+        &self,
+        id: &ConnectionId,
+        now: Timestamp,
+        lease: Duration,
+        own: bool,
+    ) -> Result<Claim, StoreError> {
         let wanted = id.clone();
         let claimed = self
             .write(move |tx, shared| {
@@ -63,7 +82,7 @@ impl Store {
                     return Ok(Err(Claim::Gone));
                 }
                 let clocks = Clocks::of(tx, now);
-                if until > clocks.lease {
+                if until > clocks.lease && !(own && owner.as_ref() == Some(&shared.node)) {
                     let (until, sending_since) = (clocks.told(until), sending_since.map(|at| clocks.told(at)));
                     return Ok(Err(Claim::Busy { until, owner, sending_since }));
                 }
@@ -244,6 +263,9 @@ impl Store {
         let (source, attempt, fence) = (leased.source(), attempt.clone(), leased.fence);
         let integration = leased.connection.integration.clone();
         self.write(move |tx, shared| {
+            if *shared.behind.borrow() {
+                return Err(StoreError::Unavailable { trouble: Trouble::Behind, cause: None });
+            }
             let text = "UPDATE lives SET attempt = ?4, sending_at = ?5, \
                         lease_until = CASE WHEN lease_until > ?6 THEN lease_until ELSE ?6 END WHERE connection_id = ?1 \
                         AND fence = ?2 AND generation = ?3 AND lease_until > ?5 AND status <> 'disconnected'";
@@ -282,19 +304,37 @@ impl Store {
         self.write(move |tx, _| end(tx, &leased.connection.id, leased.fence, Some((leased.generation, next_at)))).await
     }
 
-    /// Sendings of other processes than this one that were written down, whose outcome was not, and whose lease has ended: at
-    /// the start, after the journal has been read, each is decided or uncertain.
+    /// Sendings of other processes than this one that were written down, and whose outcome was not: only those whose lease has
+    /// ended `by` an instant, or all. At the start, after the journal has been read, each is decided or uncertain.
     ///
     /// # Errors
     /// Those of every read.
-    pub async fn open_intents(&self, now: Timestamp) -> Result<Vec<OpenIntent>, StoreError> {
+    pub async fn open_intents(&self, by: Option<Timestamp>) -> Result<Vec<OpenIntent>, StoreError> {
         self.read(move |sql, shared| {
             let text = "SELECT connection_id, attempt, sending_at, lease_owner FROM lives \
                         WHERE lease_owner IS NOT NULL AND lease_owner <> ?1 AND attempt IS NOT NULL AND lease_until <= ?2";
-            sql.all(text, values![shared.node, shared.lease_time(now)], |row| {
+            sql.all(text, values![shared.node, by.map_or(Timestamp::MAX, |by| shared.lease_time(by))], |row| {
                 let (connection, attempt) = (row.parse(0)?, row.parse(1)?);
                 Ok(OpenIntent { connection, attempt, sending_at: row.time(2)?, node: row.opt_parse(3)? })
             })
+        })
+        .await
+    }
+
+    /// Ends a lease of this process, for a flight that ended without knowing whether it had one: the storage failed under
+    /// it. An open intent stays.
+    ///
+    /// # Errors
+    /// Those of every write.
+    pub async fn let_go(&self, id: &ConnectionId) -> Result<(), StoreError> {
+        let id = id.clone();
+        self.write(move |tx, shared| {
+            let text = "UPDATE lives SET lease_until = 0, lease_owner = CASE WHEN attempt IS NULL THEN NULL ELSE lease_owner END \
+                        WHERE connection_id = ?1 AND lease_owner = ?2";
+            if tx.run(text, values![id, shared.node])? > 0 {
+                tx.after_commit(Effect::Freed(id));
+            }
+            Ok(())
         })
         .await
     }

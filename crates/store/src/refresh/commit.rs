@@ -72,14 +72,15 @@ fn success(
         revoke_orphan(tx, shared, from, &commit, now)?;
         return Ok(Committed::Disconnected);
     };
-    if guard.generation != from.generation {
+    if guard.generation > from.generation {
         attempts::end(tx, &commit.attempt, from, &shared.node, &end(AttemptResult::Superseded), now)?;
         spares::keep(tx, shared, from, &commit, now)?;
         end_lease(tx, from)?;
         let record = TokenRecord::load(tx, id)?.ok_or(StoreError::NotOneRow { table: "connections", rows: 0 })?;
         return Ok(Committed::Superseded { record: Arc::new(record) });
     }
-    store_grant(tx, shared, from, &commit, now)?;
+    // An older one is stored only where the database has lost commits: an answer to a later one is newer all the more.
+    store_grant(tx, shared, (from, guard.generation), &commit, now)?;
     attempts::end(tx, &commit.attempt, from, &shared.node, &end(AttemptResult::Stored), now)?;
     let record = reread(tx, id)?;
     tell(tx, shared, &record.connection, &guard.status, (&commit.notices, &commit.events), now)?;
@@ -115,7 +116,7 @@ fn stored_grant(shared: &Shared, from: &RefreshedFrom, record: &TokenRecord) -> 
 fn store_grant(
     tx: &Tx<'_>,
     shared: &Shared,
-    from: &RefreshedFrom,
+    (from, stored): (&RefreshedFrom, u64),
     commit: &SuccessCommit,
     now: Timestamp,
 ) -> Result<(), StoreError> {
@@ -132,18 +133,7 @@ fn store_grant(
     let (status, document) = (life.status.word(), json(&life)?);
     // No fence is -1: a journalled answer ends nobody's lease.
     let fence = from.fence.map_or(-1, |fence| i64::try_from(fence).unwrap_or(i64::MAX));
-    let all = values![
-        id,
-        from.generation,
-        status,
-        document,
-        generation,
-        expires_at,
-        commit.next_at,
-        fence,
-        commit.attempt,
-        now
-    ];
+    let all = values![id, stored, status, document, generation, expires_at, commit.next_at, fence, commit.attempt, now];
     tx.run_one("lives", text, all)?;
     grants::put(tx, id, &SealedGrant::seal(&shared.ring, "grants", id.as_str(), generation, &commit.grant)?)?;
     if let Some(facts) = &commit.provider_data {

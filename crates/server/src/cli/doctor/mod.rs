@@ -77,7 +77,7 @@ impl Doctor {
     }
 
     async fn there(&self, client: &Client, console: &Console) -> Result<Vec<Check>> {
-        let mut checks = vec![ready(client).await?];
+        let mut checks = vec![ready(client).await?, adopted(client).await?];
         checks.extend(what_is_registered(client, console).await?);
         let why = "a running service shows none; run the doctor on the data folder while it is stopped";
         checks.push(Check::skipped("stored_values", why));
@@ -97,6 +97,23 @@ fn does_not_open(error: &StartError) -> Check {
     Check::of(name, "does not open", vec![Finding::new(error.to_string(), remedy)])
 }
 
+/// Whether the database is the one that has been served all the time, or has been adopted.
+async fn adopted(client: &Client) -> Result<Check> {
+    let ready = match client.get(Route::root("readyz")).await {
+        Ok(ready) => ready,
+        // Told by another check.
+        Err(CliError::Problem(_)) => Value::Null,
+        Err(error) => return Err(error),
+    };
+    if ready.pointer("/checks/refresher").and_then(Value::as_str) != Some("quarantined") {
+        return Ok(Check::of("deployment", "the database is the latest of this deployment", Vec::new()));
+    }
+    let what = "the database is a restored or copied one: live tokens are served, and nothing is refreshed";
+    let remedy = "Look at what has been spent since: evergrant adopt --dry-run. Then, when no other service refreshes these \
+                  grants: evergrant adopt.";
+    Ok(Check::of("deployment", "in quarantine", vec![Finding::new(what.to_owned(), remedy)]))
+}
+
 async fn ready(client: &Client) -> Result<Check> {
     match client.get(Route::root("readyz")).await {
         Ok(_) => Ok(Check::of("service", "ready", Vec::new())),
@@ -110,6 +127,7 @@ async fn ready(client: &Client) -> Result<Check> {
 
 async fn here(client: &Client, console: &Console) -> Result<Vec<Check>> {
     let mut checks = vec![
+        adopted(client).await?,
         Check::of("database", "opens, and is of this version", Vec::new()),
         Check::of("key_ring", "the master key opens it", Vec::new()),
     ];

@@ -79,6 +79,8 @@ pub enum TokenRefusal {
     },
     /// The operator has paused the integration.
     IntegrationPaused,
+    /// The database waits for the operator to adopt it.
+    Quarantined,
     /// No live token, and the provider refused without saying why.
     ProviderError {
         /// The last outcome.
@@ -227,6 +229,9 @@ impl Question<'_> {
     }
 
     fn barred(&self) -> Option<TokenRefusal> {
+        if self.refresher.0.store.quarantine().is_some() {
+            return Some(TokenRefusal::Quarantined);
+        }
         if self.integration.paused {
             return Some(TokenRefusal::IntegrationPaused);
         }
@@ -250,6 +255,7 @@ impl Question<'_> {
         match why {
             NotSent::Gone => TokenRefusal::NotFound,
             NotSent::Paused => TokenRefusal::IntegrationPaused,
+            NotSent::Quarantined => TokenRefusal::Quarantined,
             NotSent::Misconfigured => self.barred().unwrap_or_else(|| self.under_way()),
             NotSent::Storage | NotSent::Unreadable => TokenRefusal::StorageUnavailable { retry_after: STORAGE_RETRY },
             NotSent::NoRefreshToken => TokenRefusal::NoToken,

@@ -88,6 +88,9 @@ impl<'a> Flight<'a> {
         if let Trigger::Judge(judgement) = trigger {
             return flight.judged(judgement).await;
         }
+        if inner.store.quarantine().is_some() {
+            return Ok(Landing::NotSent(NotSent::Quarantined));
+        }
         let _probe = match flight.barred() {
             Ok(probe) => probe,
             Err(why) => return Ok(Landing::NotSent(why)),

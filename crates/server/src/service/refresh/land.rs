@@ -27,7 +27,7 @@ use super::{CUT_OFF, Landing, NotSent, Refresher, Trigger};
 use crate::provider::Answer;
 
 /// The pause between tries of a commit that must hold.
-const COMMIT_RETRY: Duration = Duration::from_millis(250);
+pub(super) const COMMIT_RETRY: Duration = Duration::from_millis(250);
 
 /// Which sending an outcome is of.
 struct Of {
@@ -60,11 +60,18 @@ pub(super) async fn land_journalled(
         return Ok(());
     }
     let of = Of { attempt: entry.attempt.clone(), sent_at: entry.sent_at };
-    match refresher.0.store.claim(id, refresher.0.clock.now(), flight.policy.lease).await? {
+    // Whoever of this process holds it commits by generation.
+    match refresher.0.store.claim_again(id, refresher.0.clock.now(), flight.policy.lease).await? {
         // An answer to a later generation than the stored one is newer all the more: the database lost some.
-        Claim::Leased(leased) if leased.generation <= generation => {
+        Claim::Leased(mut leased) if leased.generation <= generation => {
+            leased.generation = generation;
             let sent = Sent::found(outcome, of.attempt, of.sent_at, cut_off.is_none());
             flight.land(*leased, sent).await.map(drop)
+        }
+        // It was the stored grant once, and has been spent.
+        Claim::Leased(leased) if found.committed => {
+            let next_at = flight.next_at(&leased);
+            refresher.0.store.release(*leased, next_at).await
         }
         Claim::Leased(leased) => {
             flight.spare(&leased, outcome, &of, generation).await;

@@ -21,12 +21,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use evergrant_core::connection::Connection;
 use evergrant_core::id::{AttemptId, ConnectionId, IntegrationName};
-use evergrant_core::integration::Health;
+use evergrant_core::integration::{Health, Integration};
 use evergrant_core::outcome::{Failure, Outcome};
 use evergrant_core::policy::Policy;
 use evergrant_core::provider::Provider;
-use evergrant_core::schedule::MinTtl;
+use evergrant_core::schedule::{self, MinTtl};
 use evergrant_core::time::Timestamp;
 use evergrant_core::token_answer::{self, AnswerParts, Purpose};
 use evergrant_store::{SharedEntropy, Store, TokenRecord};
@@ -98,6 +99,8 @@ pub(crate) enum NotSent {
     },
     /// The grant or the lease changed under it.
     Changed,
+    /// The database may be an older or a copied one, and the operator has not adopted it.
+    Quarantined,
     /// There is no place to land.
     Storage,
     /// The stored grant does not open.
@@ -216,6 +219,12 @@ impl Refresher {
         }))
     }
 
+    /// When the background would look at a connection by its schedule.
+    pub(crate) fn scheduled(&self, connection: &Connection, integration: &Integration) -> Option<Timestamp> {
+        let policy = by_schedule(&integration.policy(&self.0.base));
+        schedule::due_at(&connection.life, &integration.provider, &policy, self.0.jitter(&connection.id))
+    }
+
     /// How many refreshes are under way.
     pub fn in_flight(&self) -> usize {
         self.0.flights.lock().unwrap_or_else(PoisonError::into_inner).len()
@@ -253,14 +262,28 @@ impl Refresher {
             let landed = flight::fly(&refresher, &id, trigger, slot).await;
             let inner = &refresher.0;
             if matches!(landed, Landing::NotSent(NotSent::Storage)) {
-                let mut back_at = inner.storage_back_at.lock().unwrap_or_else(PoisonError::into_inner);
-                *back_at = inner.clock.now().plus(STORAGE_RETRY);
+                *inner.storage_back_at.lock().unwrap_or_else(PoisonError::into_inner) =
+                    inner.clock.now().plus(STORAGE_RETRY);
+                told.send_replace(Some(landed.clone()));
+                refresher.let_go(&id).await;
             }
             inner.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
             told.send_replace(Some(landed));
             inner.nudge.notify_one();
         });
         (landing, true)
+    }
+
+    /// A flight that the storage failed may have a lease that nobody uses: it ends as soon as the storage takes that, so
+    /// that the connection need not wait for its end.
+    async fn let_go(&self, id: &ConnectionId) {
+        let inner = &self.0;
+        while let Err(error) = inner.store.let_go(id).await {
+            if !error.is_passing() || inner.stop.is_cancelled() {
+                return;
+            }
+            inner.clock.sleep(land::COMMIT_RETRY).await;
+        }
     }
 
     /// Flies for a reason of the caller's own; begins at once, also if nobody waits for the end. A flight that was under

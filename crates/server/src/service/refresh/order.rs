@@ -37,6 +37,8 @@ pub enum ForceRefusal {
     NoRefreshToken,
     /// The operator has paused the integration.
     IntegrationPaused,
+    /// The database waits for the operator to adopt it.
+    Quarantined,
     /// The provider refuses the integration's client; it is probed by itself, and at once when it is edited.
     IntegrationMisconfigured,
     /// Another one was forced shortly before, or the provider asked for patience.
@@ -138,6 +140,9 @@ impl Refresher {
         if !schedule::is_renewable(facts, &integration.provider, now) {
             return Err(ForceRefusal::NoRefreshToken);
         }
+        if self.0.store.quarantine().is_some() {
+            return Err(ForceRefusal::Quarantined);
+        }
         if integration.paused {
             return Err(ForceRefusal::IntegrationPaused);
         }
@@ -174,6 +179,7 @@ impl Refresher {
         match why {
             NotSent::Gone => ForceRefusal::NotConnected,
             NotSent::Paused => ForceRefusal::IntegrationPaused,
+            NotSent::Quarantined => ForceRefusal::Quarantined,
             NotSent::NoRefreshToken => ForceRefusal::NoRefreshToken,
             NotSent::Storage | NotSent::Unreadable => ForceRefusal::StorageUnavailable { retry_after: STORAGE_RETRY },
             NotSent::Misconfigured => ForceRefusal::IntegrationMisconfigured,
@@ -343,6 +349,10 @@ impl Refresher {
         let back_at = *self.0.storage_back_at.lock().unwrap_or_else(PoisonError::into_inner);
         if self.0.stop.is_cancelled() || !self.0.store.journal().healthy() || back_at > now {
             return STORAGE_RETRY;
+        }
+        if self.0.store.quarantine().is_some() {
+            // The adoption is a nudge.
+            return LONGEST;
         }
         let due = match self.0.store.due(now, &self.blocked(now), PASS).await {
             Ok(due) => due,

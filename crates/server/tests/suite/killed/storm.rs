@@ -226,8 +226,9 @@ impl Storm {
     async fn start(&mut self) -> Serving {
         let began = Instant::now();
         let serving = self.home.serve().await;
-        let ready = serving.api.get("/healthz").await.expect("it answers");
+        let ready = serving.api.get("/readyz").await.expect("it answers");
         assert_eq!(ready.status, 200, "{}", ready.text());
+        assert_eq!(ready.json()["checks"]["refresher"], "ok", "a kill is no restore");
         self.tally.restarts.push(began.elapsed());
         self.address.send_replace(Some(serving.url.clone()));
         serving

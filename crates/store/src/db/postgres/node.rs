@@ -4,6 +4,8 @@
 //! So every use sees what all others have committed, as if one process wrote. The node's own row gets the number of the
 //! group, and tells after a connection that broke during a commit whether that commit held. Time is the database's alone.
 
+use std::cell::Cell;
+
 use evergrant_core::time::Timestamp;
 
 use super::super::{SCHEMA, Turn, values};
@@ -42,12 +44,14 @@ pub(crate) struct Node {
     rules: bool,
     /// The number of the last group that was begun.
     begun: u64,
+    /// The number of the last group that the server has answered as committed.
+    kept: Cell<u64>,
 }
 
 impl Node {
     /// `place` is the data folder: whoever holds that folder knows that a former process on it has ended.
     pub fn new(session: Session, place: &str, id: &str, rules: bool) -> Self {
-        Node { session, id: id.to_owned(), place: place.to_owned(), rules, begun: 0 }
+        Node { session, id: id.to_owned(), place: place.to_owned(), rules, begun: 0, kept: Cell::new(0) }
     }
 
     pub fn session(&self) -> &Session {
@@ -94,9 +98,15 @@ impl Node {
                     ON CONFLICT (id) DO UPDATE SET written = excluded.written, beat_at = excluded.beat_at";
         self.session.run(text, values![self.id, self.place, SCHEMA, seq, clock])?;
         let seq = u64::try_from(seq).map_err(|_| odd())?;
+        self.session.server().compare(seq - 1, &self.kept);
         self.begun = seq;
         let clock = self.rules.then(|| Timestamp::from_millis(clock));
         Ok(Turn { seq, clock, keys: u32::try_from(keys).unwrap_or_default() })
+    }
+
+    /// The last group that was begun has been committed.
+    pub fn keep(&self) {
+        self.kept.set(self.begun);
     }
 
     /// A group of writes while opening.
@@ -112,14 +122,21 @@ impl Node {
     /// the server has not ended yet: that one holds the turn.
     pub fn has_committed(&self) -> Result<bool, StoreError> {
         self.session.begin("BEGIN")?;
-        let found = self
-            .session
-            .rows("SELECT seq FROM turn WHERE one = 1 FOR UPDATE", &[])
-            .and_then(|_| self.session.rows("SELECT written FROM nodes WHERE id = ?1", values![self.id]));
+        let found = self.session.rows("SELECT seq FROM turn WHERE one = 1 FOR UPDATE", &[]).and_then(|turn| {
+            let own = self.session.rows("SELECT written FROM nodes WHERE id = ?1", values![self.id])?;
+            Ok((turn, own))
+        });
         self.session.roll_back();
-        let found = found?;
+        let (turn, found) = found?;
+        if let Some(counted) = turn.first().and_then(|row| row.try_get::<_, i64>(0).ok()) {
+            self.session.server().compare(u64::try_from(counted).unwrap_or_default(), &self.kept);
+        }
         let written = found.first().and_then(|row| row.try_get::<_, i64>(0).ok());
-        Ok(written.and_then(|written| u64::try_from(written).ok()) == Some(self.begun))
+        let held = written.and_then(|written| u64::try_from(written).ok()) == Some(self.begun);
+        if held {
+            self.keep();
+        }
+        Ok(held)
     }
 
     /// A sign of life, without a turn.
