@@ -14,6 +14,8 @@ mod entropy;
 mod error;
 mod events;
 mod folder;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod grants;
 mod idempotency;
 mod integrations;
