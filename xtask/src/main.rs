@@ -8,6 +8,7 @@ mod check;
 mod command;
 mod deny;
 mod error;
+mod fuzz;
 mod generate;
 mod layers;
 mod links;
@@ -47,6 +48,8 @@ enum Task {
         /// Only these.
         checks: Vec<check::Check>,
     },
+    /// Fuzzes one target or all of them, guided by coverage; lists them with --list.
+    Fuzz(fuzz::Wish),
     /// Writes the pages again that the program prints about itself.
     Generate {
         /// Writes nothing; fails when a page is not current.
@@ -76,6 +79,7 @@ fn run(task: Task) -> Result<ExitCode, Error> {
     match task {
         Task::Test { cargo } => test::run(&workspace, &cargo),
         Task::Check { checks } => check::run(&workspace, &checks),
+        Task::Fuzz(wish) => fuzz::run(&workspace, &wish),
         Task::Generate { check } => generate::run(&workspace, check),
         Task::Smoke { quick } => smoke::run(&workspace, quick),
     }

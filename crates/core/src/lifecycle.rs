@@ -146,6 +146,10 @@ fn recovered(life: &Life) -> Vec<NoticeKind> {
 }
 
 fn failed(life: Life, failure: &Failure, sent_at: Timestamp, around: &Circumstances<'_>, now: Timestamp) -> Transition {
+    if matches!(life.status, Status::Disconnected { .. }) {
+        // A late word about a grant that is gone: it ended on purpose, and stays ended.
+        return quiet(life);
+    }
     if failure.class == Class::InvalidClient {
         // Nobody's fault but the operator's: the connection itself is untouched.
         let life = Life { last_failure: Some(last_failure(failure, now)), ..life };

@@ -17,6 +17,8 @@ mod error;
 mod events;
 mod folder;
 mod follow;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod grants;
 mod idempotency;
 mod integrations;

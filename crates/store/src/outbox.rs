@@ -143,8 +143,10 @@ impl Store {
     /// # Errors
     /// Those of every read.
     pub async fn next_revocation(&self) -> Result<Option<Timestamp>, StoreError> {
-        let text = "SELECT next_at, claimed_until FROM outbox WHERE kind = 'revocation' ORDER BY next_at LIMIT 1";
-        self.read(move |sql, _| sql.one(text, &[], |row| Ok(row.time(0)?.max(row.time(1)?)))).await
+        // One that somebody has must not hide a later one that nobody has.
+        let text = "SELECT MIN(CASE WHEN claimed_until > next_at THEN claimed_until ELSE next_at END) FROM outbox \
+                    WHERE kind = 'revocation'";
+        self.read(move |sql, _| Ok(sql.one(text, &[], |row| row.opt_time(0))?.flatten())).await
     }
 }
 

@@ -312,6 +312,17 @@ fn retry_after_is_clamped_and_garbage_is_a_minute() {
 }
 
 #[test]
+fn a_fact_that_repeats_a_token_is_not_kept_however_the_token_is_written() {
+    let keep = [("url".to_owned(), "/url".to_owned()), ("all".to_owned(), "/all".to_owned())].into();
+    let provider = Provider { keep_from_answer: keep, ..Provider::default() };
+    for token in ["plain-token-1", "quo\"ted-token-1", "back\\slash-token-1"] {
+        let body =
+            json!({ "access_token": token, "url": format!("https://a.example/?t={token}"), "all": [{ "t": token }] });
+        assert!(success(&provider, &body, Purpose::Refresh).provider_data.is_empty(), "{token} is kept in plaintext");
+    }
+}
+
+#[test]
 fn a_page_is_no_verdict() {
     let page =
         b"<!doctype html><html><body>invalid_grant? access_token=abcdefgh123456 we will be back soon</body></html>";

@@ -5,6 +5,8 @@
 //! days after their commit. It decides nothing: what an entry means, and whether it is still wanted, its reader decides.
 
 mod entry;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod segment;
 #[cfg(test)]
 mod tests;

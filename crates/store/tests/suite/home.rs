@@ -13,6 +13,9 @@ use crate::support::{MASTER, entropy, integration, node, now};
 
 /// A kind of database.
 pub trait Kind {
+    /// So many random sequences are tried against the model at every commit.
+    const MODEL_CASES: u32;
+
     /// A new, empty one, for an installation on this folder.
     fn make(folder: &TempDir) -> Place;
 }
@@ -29,12 +32,16 @@ pub enum Place {
 }
 
 impl Kind for File {
+    const MODEL_CASES: u32 = 400;
+
     fn make(folder: &TempDir) -> Place {
         Place::File(folder.path().join("evergrant.db"))
     }
 }
 
 impl Kind for Server {
+    const MODEL_CASES: u32 = 20;
+
     fn make(_: &TempDir) -> Place {
         Place::Url(Cluster::shared().schema())
     }
@@ -48,8 +55,19 @@ pub struct Home<K> {
 }
 
 impl<K: Kind> Home<K> {
+    pub const MODEL_CASES: u32 = K::MODEL_CASES;
+
     pub fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder for the test");
+        Home::on(tempfile::tempdir().expect("a folder for the test"))
+    }
+
+    /// On a folder in memory, where there is one: for what writes so often that only the disk would be tested.
+    pub fn in_memory() -> Self {
+        let memory = std::path::Path::new("/dev/shm");
+        if memory.is_dir() { Home::on(TempDir::new_in(memory).expect("a folder in memory")) } else { Home::new() }
+    }
+
+    fn on(folder: TempDir) -> Self {
         Home { place: K::make(&folder), folder, kind: PhantomData }
     }
 

@@ -16,6 +16,7 @@ macro_rules! suite {
             mod connecting;
             mod journal;
             mod memory;
+            mod model;
             mod opening;
             mod owed;
             mod placing;
