@@ -76,7 +76,6 @@ impl Flight<'_> {
         }
         let url = url::Url::parse(self.endpoint(leased))
             .map_err(|_| Unconnected::Failed("the token endpoint's address is not a URL".to_owned()))?;
-        self.gate.first_try();
         let mut tries = 0;
         loop {
             let now = self.inner.clock.now();
