@@ -135,6 +135,8 @@ pub(crate) struct Inner {
     stop: CancellationToken,
     nudge: Notify,
     storage_back_at: Mutex<Timestamp>,
+    /// Sendings that may have been written down and were not made.
+    unsent: Mutex<HashMap<ConnectionId, AttemptId>>,
     public_url: String,
 }
 
@@ -144,6 +146,10 @@ const STORAGE_RETRY: Duration = Duration::from_secs(5);
 impl Inner {
     fn attempt_id(&self) -> AttemptId {
         AttemptId::make(self.clock.now(), self.entropy.id())
+    }
+
+    fn unsent(&self, id: &ConnectionId, attempt: AttemptId) {
+        self.unsent.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), attempt);
     }
 
     /// Spreads what belongs to one connection, always the same way: in 0..1.
@@ -200,6 +206,7 @@ impl Refresher {
             stop,
             nudge,
             storage_back_at,
+            unsent: Mutex::default(),
             public_url,
         }))
     }
@@ -263,7 +270,8 @@ impl Refresher {
     /// that the connection need not wait for its end.
     async fn let_go(&self, id: &ConnectionId) {
         let inner = &self.0;
-        while let Err(error) = inner.store.let_go(id).await {
+        let unsent = inner.unsent.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        while let Err(error) = inner.store.let_go(id, unsent.as_ref()).await {
             if !error.is_passing() || inner.stop.is_cancelled() {
                 return;
             }
