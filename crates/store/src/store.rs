@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use evergrant_core::id::{InstallationId, NodeId};
 use evergrant_core::time::Timestamp;
@@ -12,7 +13,7 @@ use crate::cache::ReadCache;
 use crate::db::{Database, Learn, Opening, Readers, Row, Schema, Sql, Writer, values};
 use crate::deployment::{self, Folder, Standing};
 use crate::entropy::SharedEntropy;
-use crate::error::{OpenError, StoreError};
+use crate::error::{OpenError, StoreError, Trouble};
 use crate::folder::HeldFolder;
 use crate::follow::Following;
 use crate::journal::Journal;
@@ -30,6 +31,8 @@ const JOURNAL: &str = "journal";
 const READS: &str = "reads";
 /// So many events may wait for a slow listener; one that is slower reads the database from where it stopped.
 const FEED: usize = 4096;
+/// So long a use of a database on a server is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
 const CANARY: &[u8] = b"evergrant canary v1";
 
 /// What is kept. Cheap to clone; all clones are one store.
@@ -47,6 +50,7 @@ struct Inner {
     journal: Journal,
     reads: ReadsLog,
     standing: Standing,
+    patience: Option<Duration>,
     folder: Mutex<Option<HeldFolder>>,
 }
 
@@ -151,7 +155,7 @@ impl Store {
         work: impl FnOnce(&Tx<'_>, &Shared) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let shared = self.shared.clone();
-        let ended = self.inner.writer.run(move |tx| work(tx, &shared)).await;
+        let ended = self.answered(self.inner.writer.run(move |tx| work(tx, &shared))).await;
         self.shared.tally().wrote(&ended);
         ended
     }
@@ -172,7 +176,14 @@ impl Store {
         work: impl FnOnce(&Sql<'_>, &Shared) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let shared = self.shared.clone();
-        self.inner.readers.run(move |sql| work(sql, &shared)).await
+        self.answered(self.inner.readers.run(move |sql| work(sql, &shared))).await
+    }
+
+    /// A server that hangs holds nobody up for long: whether the use is still made is not known then.
+    async fn answered<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let Some(patience) = self.inner.patience else { return work.await };
+        let unanswered = Err(StoreError::Unavailable { trouble: Trouble::Unanswered, cause: None });
+        tokio::time::timeout(patience, work).await.unwrap_or(unanswered)
     }
 }
 
@@ -209,7 +220,9 @@ fn open(options: &OpenOptions, entropy: SharedEntropy, now: Timestamp) -> Result
     let keeping = Keeping { shared: shared.clone(), count: None, key: None };
     let writer = Writer::start(opening.into_base(), Box::new(keeping)).map_err(threads)?;
     let reads = ReadsLog::open(&options.data_dir.join(READS), options.audit_reads)?;
-    let inner = Inner { writer, readers, following, journal, reads, standing, folder: Mutex::new(Some(folder)) };
+    let patience = options.database.file().is_none().then_some(PATIENCE);
+    let folder = Mutex::new(Some(folder));
+    let inner = Inner { writer, readers, following, journal, reads, standing, patience, folder };
     Ok(Store { inner: Arc::new(inner), shared })
 }
 
@@ -220,7 +233,7 @@ fn learning(shared: &Arc<Shared>) -> Learn {
 }
 
 fn journal_down() -> StoreError {
-    StoreError::Unavailable { trouble: crate::error::Trouble::Io, cause: None }
+    StoreError::Unavailable { trouble: Trouble::Io, cause: None }
 }
 
 /// A journal without its database: somebody has lost or moved the database, and an empty one would hide that. A file is

@@ -14,6 +14,8 @@ use crate::metrics::Levels;
 
 /// Spans within which access tokens end that are counted, in seconds.
 const WITHIN: [u64; 4] = [300, 600, 3600, 86_400];
+/// A readiness check that takes longer has failed: whoever asks has a limit of their own.
+const READY_WITHIN: Duration = Duration::from_secs(2);
 /// How far back outcomes are counted.
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -136,12 +138,15 @@ impl Readiness {
 impl Service {
     /// Whether calls should be sent here.
     pub async fn ready(&self) -> Readiness {
-        let database = self.store.check(self.now()).await;
-        if let Err(error) = &database {
-            tracing::warn!(error = super::chain(error), "not ready: the store");
+        let checked = tokio::select! {
+            checked = self.store.check(self.now()) => checked.map_err(|error| super::chain(&error)),
+            () = self.clock.sleep(READY_WITHIN) => Err("the database does not answer".to_owned()),
+        };
+        if let Err(error) = &checked {
+            tracing::warn!(error, "not ready: the store");
         }
         Readiness {
-            database: database.is_ok(),
+            database: checked.is_ok(),
             key_ring: self.store.derived_key("readiness").is_ok(),
             refresher: !self.stop.is_cancelled(),
             quarantined: self.store.quarantine().is_some(),

@@ -15,6 +15,7 @@ mod late;
 mod leaks;
 mod oauth1;
 mod odd_authorize;
+mod outage;
 mod pairs;
 mod peer;
 mod postgresql;

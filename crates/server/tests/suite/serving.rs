@@ -65,6 +65,15 @@ impl Home {
         Serving::start(self.command(&["serve", "--config", "evergrant.toml"]), &self.key).await
     }
 
+    /// Serves by way of another program, which replaces itself by the one that its last argument is followed by.
+    pub async fn serve_by(&self, program: &str, arguments: &[&str]) -> Serving {
+        let mut command = Command::new(program);
+        command.args(arguments).arg(env!("CARGO_BIN_EXE_evergrant")).env_clear().current_dir(self.folder.path());
+        command.env("PATH", std::env!("PATH")).envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        Serving::start(command, &self.key).await
+    }
+
     /// Runs a command to its end; its exit code and all that it printed.
     pub async fn run(&self, arguments: &[&str]) -> (i32, String) {
         let output = self.command(arguments).output().await.expect("the program runs");
@@ -104,9 +113,9 @@ impl Serving {
         Serving { url, api, child, words, readers }
     }
 
-    /// What it has written so far.
-    pub fn words(&self) -> String {
-        lock(&self.words).clone()
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
     }
 
     /// Kills it with SIGKILL; when this returns, the process is gone.
@@ -118,7 +127,7 @@ impl Serving {
 
     /// Asks it to end (SIGTERM) and waits; what it had written.
     pub async fn stop(mut self) -> String {
-        let id = self.child.id().expect("it runs");
+        let id = self.id();
         let id = rustix::process::Pid::from_raw(i32::try_from(id).expect("a process id")).expect("a process id");
         rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("a signal can be sent");
         let status = self.child.wait().await.expect("it can be waited for");

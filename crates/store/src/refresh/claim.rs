@@ -322,13 +322,18 @@ impl Store {
     }
 
     /// Ends a lease of this process, for a flight that ended without knowing whether it had one: the storage failed under
-    /// it. An open intent stays.
+    /// it. An open intent stays, unless it is `unsent`: one that may have been written down and was not followed.
     ///
     /// # Errors
     /// Those of every write.
-    pub async fn let_go(&self, id: &ConnectionId) -> Result<(), StoreError> {
-        let id = id.clone();
+    pub async fn let_go(&self, id: &ConnectionId, unsent: Option<&AttemptId>) -> Result<(), StoreError> {
+        let (id, unsent) = (id.clone(), unsent.cloned());
         self.write(move |tx, shared| {
+            if let Some(attempt) = unsent {
+                let text = "UPDATE lives SET attempt = NULL, sending_at = NULL WHERE connection_id = ?1 AND attempt = ?2";
+                tx.run(text, values![id, attempt])?;
+                tx.run("DELETE FROM attempts WHERE id = ?1 AND ended_at IS NULL", values![attempt])?;
+            }
             let text = "UPDATE lives SET lease_until = 0, lease_owner = CASE WHEN attempt IS NULL THEN NULL ELSE lease_owner END \
                         WHERE connection_id = ?1 AND lease_owner = ?2";
             if tx.run(text, values![id, shared.node])? > 0 {

@@ -7,7 +7,7 @@ mod integrations;
 mod machine;
 mod report;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::client::{Client, Route};
 use super::console::Console;
@@ -111,7 +111,39 @@ async fn adopted(client: &Client) -> Result<Check> {
     let what = "the database is a restored or copied one: live tokens are served, and nothing is refreshed";
     let remedy = "Look at what has been spent since: evergrant adopt --dry-run. Then, when no other service refreshes these \
                   grants: evergrant adopt.";
-    Ok(Check::of("deployment", "in quarantine", vec![Finding::new(what.to_owned(), remedy)]))
+    let mut findings = vec![Finding::new(what.to_owned(), remedy)];
+    // A key that may not adopt learns that there is something to adopt, and no more.
+    if let Ok(told) = client.post(Route::v1(&["quarantine", "adopt"]), &json!({ "dry_run": true })).await {
+        findings.extend(what_was_spent(&told));
+    }
+    Ok(Check::of("deployment", "in quarantine", findings))
+}
+
+/// What an adoption would do with the grants that were used since, by name.
+fn what_was_spent(told: &Value) -> Vec<Finding> {
+    const STANDINGS: [(&str, &str, &str); 2] = [
+        (
+            "spent",
+            "their refresh tokens have been spent since, and the answers are lost",
+            "An adoption never sends them; their people reconnect",
+        ),
+        (
+            "tried",
+            "their refresh tokens have been spent since, where a second sending does no harm",
+            "An adoption tries them once",
+        ),
+    ];
+    let all = told["connections"].as_array().map_or(&[][..], Vec::as_slice);
+    let of = |standing: &str| {
+        let named = all.iter().filter(|one| one["standing"] == standing);
+        named.filter_map(|one| one["connection_id"].as_str()).collect::<Vec<_>>()
+    };
+    let found = STANDINGS.iter().filter_map(|(standing, what, remedy)| {
+        let ids = of(standing);
+        let what = format!("{} connections are `{standing}`: {what} ({})", ids.len(), ids.join(", "));
+        (!ids.is_empty()).then(|| Finding::new(what, *remedy))
+    });
+    found.collect()
 }
 
 async fn ready(client: &Client) -> Result<Check> {

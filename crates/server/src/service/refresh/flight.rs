@@ -239,6 +239,7 @@ impl<'a> Flight<'a> {
         if self.ends_soon(&leased) {
             return self.tell_end(leased).await;
         }
+        self.gate.first_try();
         match self.connected(&leased).await {
             Ok(way) => self.sent(leased, way).await,
             Err(Unconnected::Barred(why)) => {

@@ -135,6 +135,8 @@ pub(crate) struct Inner {
     stop: CancellationToken,
     nudge: Notify,
     storage_back_at: Mutex<Timestamp>,
+    /// Sendings that may have been written down and were not made.
+    unsent: Mutex<HashMap<ConnectionId, AttemptId>>,
     public_url: String,
 }
 
@@ -159,6 +161,10 @@ impl Inner {
     /// How many nodes share what an integration allows.
     fn nodes(&self) -> u32 {
         self.store.nodes().map_or(1, |nodes| nodes.living)
+    }
+
+    fn unsent(&self, id: &ConnectionId, attempt: AttemptId) {
+        self.unsent.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), attempt);
     }
 
     /// Spreads what belongs to one connection, always the same way: in 0..1.
@@ -215,6 +221,7 @@ impl Refresher {
             stop,
             nudge,
             storage_back_at,
+            unsent: Mutex::default(),
             public_url,
         }))
     }
@@ -278,7 +285,8 @@ impl Refresher {
     /// that the connection need not wait for its end.
     async fn let_go(&self, id: &ConnectionId) {
         let inner = &self.0;
-        while let Err(error) = inner.store.let_go(id).await {
+        let unsent = inner.unsent.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        while let Err(error) = inner.store.let_go(id, unsent.as_ref()).await {
             if !error.is_passing() || inner.stop.is_cancelled() {
                 return;
             }

@@ -3,6 +3,7 @@
 //! One sending at a time, and never a second one for the same token before the first has ended: with a whole answer, or
 //! with its connection closed. What an answer means is told in [`super::land`].
 
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use evergrant_core::circuit::Admission;
@@ -79,7 +80,6 @@ impl Flight<'_> {
         }
         let url = url::Url::parse(self.endpoint(leased))
             .map_err(|_| Unconnected::Failed("the token endpoint's address is not a URL".to_owned()))?;
-        self.gate.first_try();
         let mut tries = 0;
         loop {
             let now = self.inner.clock.now();
@@ -195,7 +195,15 @@ impl Flight<'_> {
                 }
             };
             let attempt = self.inner.attempt_id();
-            let Some(sent_at) = self.let_out(leased, &attempt).await? else { return Ok(Err(NotSent::Changed)) };
+            let sent_at = match self.let_out(leased, &attempt).await {
+                Ok(Some(sent_at)) => sent_at,
+                Ok(None) => return Ok(Err(NotSent::Changed)),
+                Err(error) => {
+                    // Perhaps it is written down all the same: then it says something that is not so.
+                    self.inner.unsent(self.id, attempt);
+                    return Err(error);
+                }
+            };
             if let Ok(refused) = &last {
                 self.settled(refused);
             }
@@ -263,18 +271,10 @@ impl Flight<'_> {
         (attempt, sent_at): (AttemptId, Timestamp),
         known: &[String],
     ) -> Sent {
-        let sending = line.send(request);
-        tokio::pin!(sending);
-        let answered = loop {
-            let renewal = self.inner.clock.sleep(self.policy.lease / 4);
-            tokio::select! {
-                answered = &mut sending => break answered,
-                () = renewal => {
-                    if let Err(error) = self.inner.store.renew(leased, self.inner.clock.now(), self.policy.lease).await {
-                        tracing::warn!(connection = %self.id, %error, "a lease could not be renewed while the provider works");
-                    }
-                }
-            }
+        // Side by side: a database that hangs must not keep the answer from being read.
+        let answered = tokio::select! {
+            answered = line.send(request) => answered,
+            never = self.keep_lease(leased) => match never {},
         };
         let (answer, whole, why) = match answered {
             Ok(answer) => (Some(answer), true, String::new()),
@@ -295,6 +295,15 @@ impl Flight<'_> {
             super::classify_cut_off(provider, &answer, &why, sent_at, purpose, &known)
         };
         Sent { outcome, attempt, sent_at, journalled, whole, from: None, admitted: None }
+    }
+
+    async fn keep_lease(&self, leased: &Leased) -> Infallible {
+        loop {
+            self.inner.clock.sleep(self.policy.lease / 4).await;
+            if let Err(error) = self.inner.store.renew(leased, self.inner.clock.now(), self.policy.lease).await {
+                tracing::warn!(connection = %self.id, %error, "a lease could not be renewed while the provider works");
+            }
+        }
     }
 
     async fn journal(

@@ -118,6 +118,12 @@ async fn without_the_journal_what_was_spent_since_is_told_by_name_and_never_sent
     pass(Duration::from_secs(1)).await;
     assert_eq!(scene.spends(), before, "what is due waits");
 
+    let key = scene.home.folder.path().join("key");
+    std::fs::write(&key, &scene.home.key).expect("a file");
+    let (_, words) = scene.home.run(&["doctor", "--url", &serving.url, "--api-key-file", "key"]).await;
+    assert!(words.contains("`spent`") && words.contains(&spent) && words.contains(&single), "{words}");
+    assert!(!words.contains(&healthy), "{words}");
+
     let done = adopt(api, false).await;
     assert_eq!(done["quarantine"]["journal_is_whole"], false);
     assert_eq!(standing(&done, &spent), "spent", "{done}");
@@ -256,5 +262,37 @@ async fn a_backup_overwrites_nothing_and_a_damaged_one_is_not_put_back() {
     let (code, words) = scene.run(&["restore", "kept.db", "--replace"]).await;
     assert_eq!(code, 5, "{words}");
     assert_eq!(std::fs::read(scene.home.database()).expect("the database"), before, "nothing was changed");
+    scene.judge.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_beside_a_service_that_refreshes_is_whole_each_time_and_holds_no_key() {
+    let (scene, serving) = Scene::begin().await;
+    let names: Vec<String> = (0..6).map(|number| format!("r{number}")).collect();
+    for name in &names {
+        scene.import(&serving.api, "short", name).await;
+    }
+    let rotated = serving.api.post("/v1/master-key/rotate", &json!({})).await.expect("an answer");
+    assert_eq!(rotated.status, 200, "{}", rotated.text());
+    let accounts: Vec<&str> = names.iter().map(String::as_str).collect();
+    for number in 0..4 {
+        let name = format!("kept-{number}.db");
+        scene.rotated("short", &accounts[..1], 1).await;
+        scene.good(&["backup", &name]).await;
+        let other = copy_of(&scene.home);
+        let kept = scene.home.folder.path().join(&name);
+        let (code, words) = other.run(&["restore", kept.to_str().expect("a path"), "--config", "evergrant.toml"]).await;
+        assert_eq!(code, 0, "{words}");
+        let bytes = std::fs::read(&kept).expect("the backup");
+        for file in std::fs::read_dir(scene.home.data()).expect("a folder").flatten() {
+            if !file.file_name().to_string_lossy().contains("key") {
+                continue;
+            }
+            let key = std::fs::read(file.path()).expect("a key");
+            let key = key.trim_ascii();
+            assert!(!bytes.windows(key.len()).any(|part| part == key), "{:?} is in the backup", file.path());
+        }
+    }
+    serving.stop().await;
     scene.judge.shutdown().await;
 }

@@ -17,6 +17,7 @@ use crate::world::text;
 
 mod file;
 mod server;
+mod start;
 
 const NUMBERS: &str = "[refresh]\nmargin = 1.0\nmin_ttl = 1.0\nretry_min = 0.1\nbackoff_min = 0.3\nbackoff_max = 1.0\n\
                        force_interval = 0.01\n";
