@@ -86,11 +86,11 @@ fn look(listener: &Listener, shared: &Shared) -> Result<bool, StoreError> {
     let (asked, position) = (Instant::now(), shared.position());
     let look = listener.look(position)?;
     let more = look.more;
-    hear(listener, shared, look, asked)?;
+    hear(listener, shared, &look, asked)?;
     Ok(more)
 }
 
-fn hear(listener: &Listener, shared: &Shared, look: Look, asked: Instant) -> Result<(), StoreError> {
+fn hear(listener: &Listener, shared: &Shared, look: &Look, asked: Instant) -> Result<(), StoreError> {
     shared.clock_seen(look.clock, asked);
     if look.keys > shared.ring.newest() {
         listener.read(|sql| shared.learn(sql))?;

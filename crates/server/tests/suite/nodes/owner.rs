@@ -22,7 +22,7 @@ async fn under_way(nodes: &Nodes, node: usize, id: &str) -> tokio::task::JoinSet
     let (api, path) = (nodes.api(node).clone().limit(Duration::from_secs(60)), format!("/v1/connections/{id}/token"));
     let mut calls = tokio::task::JoinSet::new();
     calls.spawn(async move { drop(api.get(&path).await) });
-    nodes.judge.wait_until(LONG, |ledger| ledger.in_flight().count() == 1).await.unwrap();
+    nodes.judge.wait_until(LONG, |ledger| ledger.in_flight().count() == 1).await.expect("it comes");
     calls
 }
 

@@ -12,7 +12,7 @@ use super::{NUMBERS, Nodes, callers, fault};
 async fn one_token(mut callers: JoinSet<Reply>) -> usize {
     let (mut tokens, mut answered) = (BTreeSet::new(), 0);
     while let Some(reply) = callers.join_next().await {
-        let reply = reply.unwrap();
+        let reply = reply.expect("a caller ends");
         assert_eq!(reply.status, 200, "{}", reply.text());
         tokens.insert(reply.json()["access_token"].to_string());
         answered += 1;
