@@ -86,11 +86,11 @@ fn look(listener: &Listener, shared: &Shared) -> Result<bool, StoreError> {
     let (asked, position) = (Instant::now(), shared.position());
     let look = listener.look(position)?;
     let more = look.more;
-    hear(listener, shared, look, position, asked)?;
+    hear(listener, shared, &look, position, asked)?;
     Ok(more)
 }
 
-fn hear(listener: &Listener, shared: &Shared, look: Look, position: u64, asked: Instant) -> Result<(), StoreError> {
+fn hear(listener: &Listener, shared: &Shared, look: &Look, position: u64, asked: Instant) -> Result<(), StoreError> {
     let lost = look.seq < position;
     if lost {
         shared.fell_behind();

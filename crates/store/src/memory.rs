@@ -134,7 +134,7 @@ impl Shared {
             Effect::Freed(_) => {}
             Effect::Owner(owner) => self.cache.forget_owner(&owner),
             Effect::Counted { .. } if is_late(at.counts) => {}
-            Effect::Counted { integration, from, to } => self.count(integration, from, to),
+            Effect::Counted { integration, from, to } => self.count(integration, from.as_ref(), to.as_ref()),
             Effect::Integration(_) | Effect::NoIntegration(_) | Effect::Key(_) if is_late(at.registry) => {}
             Effect::Integration(integration) => {
                 write(&self.integrations).insert(integration.name.clone(), integration);
@@ -154,11 +154,11 @@ impl Shared {
         }
     }
 
-    fn count(&self, integration: IntegrationName, from: Option<String>, to: Option<String>) {
+    fn count(&self, integration: IntegrationName, from: Option<&String>, to: Option<&String>) {
         let mut counts = self.counts();
         let counts = counts.entry(integration).or_default();
-        from.iter().for_each(|status| counts.take(status));
-        to.iter().for_each(|status| counts.add(status, 1));
+        from.into_iter().for_each(|status| counts.take(status));
+        to.into_iter().for_each(|status| counts.add(status, 1));
     }
 
     /// What other nodes have committed. Where it concerns integrations or keys these are loaded, while nothing else changes
@@ -182,7 +182,9 @@ impl Shared {
                 Change::Owner { tag } => {
                     u128::from_str_radix(&tag, 16).iter().for_each(|owner| self.cache.forget_owner(owner));
                 }
-                Change::Counted { integration, from, to } if turn > at.counts => self.count(integration, from, to),
+                Change::Counted { integration, from, to } if turn > at.counts => {
+                    self.count(integration, from.as_ref(), to.as_ref());
+                }
                 Change::Removed { integration } if turn > at.counts => drop(self.counts().remove(&integration)),
                 Change::Rotated { fingerprint } => self.rotated_elsewhere(&fingerprint),
                 Change::Counted { .. }

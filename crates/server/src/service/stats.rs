@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use evergrant_core::id::IntegrationName;
 use evergrant_core::time::Timestamp;
-use evergrant_store::{IntegrationNumbers, Quarantine, StatusCounts};
+use evergrant_store::{IntegrationNumbers, Nodes, Quarantine, StatusCounts};
 
 use super::Service;
 use super::access::{Caller, Scope};
@@ -79,7 +79,8 @@ impl Service {
     pub async fn levels(&self, scope: &Scope) -> Result<Levels, Refusal> {
         let now = self.now();
         let refresh_lag = self.refresh_lag(now).await?;
-        let mut levels = Levels { refresh_lag, tally: self.store.tally(), ..Levels::default() };
+        let (tally, nodes) = (self.store.tally(), self.store.nodes());
+        let mut levels = Levels { refresh_lag, tally, nodes, ..Levels::default() };
         for one in self.numbers(scope, now).await? {
             let name = &one.integration;
             let by_status = self.by_status(name, one.connections);
@@ -116,7 +117,7 @@ impl Service {
 }
 
 /// Whether calls should be sent here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Readiness {
     /// The database and the journal can be written.
     pub database: bool,
@@ -126,12 +127,21 @@ pub struct Readiness {
     pub refresher: bool,
     /// Nothing is sent before the operator has adopted the database. Live tokens are served all the same.
     pub quarantined: bool,
+    /// What is known of the nodes of the database; none where this process works on it alone.
+    pub nodes: Option<Nodes>,
+    /// What is wrong with the database, for a person.
+    pub detail: Option<String>,
 }
 
 impl Readiness {
     /// Whether everything is well.
-    pub const fn all(self) -> bool {
-        self.database && self.key_ring && self.refresher
+    pub fn all(&self) -> bool {
+        self.database && self.key_ring && self.refresher && self.hears()
+    }
+
+    /// Whether what other nodes commit is heard, so that what is in memory may be shown.
+    pub fn hears(&self) -> bool {
+        self.nodes.is_none_or(|nodes| nodes.trusted)
     }
 }
 
@@ -150,6 +160,8 @@ impl Service {
             key_ring: self.store.derived_key("readiness").is_ok(),
             refresher: !self.stop.is_cancelled(),
             quarantined: self.store.quarantine().is_some(),
+            nodes: self.store.nodes(),
+            detail: checked.err(),
         }
     }
 }

@@ -125,11 +125,30 @@ impl Serving {
         self.last_words().await
     }
 
-    /// Asks it to end (SIGTERM) and waits; what it had written.
-    pub async fn stop(mut self) -> String {
+    /// Stops it where it is (SIGSTOP).
+    pub fn pause(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn go_on(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    /// What it has written so far.
+    pub fn said(&self) -> String {
+        lock(&self.words).clone()
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
         let id = self.id();
         let id = rustix::process::Pid::from_raw(i32::try_from(id).expect("a process id")).expect("a process id");
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("a signal can be sent");
+        rustix::process::kill_process(id, signal).expect("a signal can be sent");
+    }
+
+    /// Asks it to end (SIGTERM) and waits; what it had written.
+    pub async fn stop(mut self) -> String {
+        self.signal(rustix::process::Signal::TERM);
         let status = self.child.wait().await.expect("it can be waited for");
         let words = self.last_words().await;
         assert!(status.success(), "it ends well when asked to: {status}\n{words}");

@@ -158,7 +158,7 @@ async fn a_revocation_that_somebody_has_hides_no_later_one() {
     let store = home.with_strava().await;
     let (first, second) = (import(&store, "ann", "one").await, import(&store, "bob", "two").await);
     let begun = claim(&store, &second, now()).await;
-    store.mark_sending(&begun, &attempt(), now()).await.unwrap();
+    store.mark_sending(&begun, &attempt(), now(), LEASE).await.unwrap();
     // Whoever ends it tries first, for a minute.
     store.disconnect(&first, ended(true), None, after(1)).await.unwrap();
     assert_eq!(store.next_revocation().await.unwrap(), Some(after(61)));

@@ -227,7 +227,7 @@ impl Flight<'_> {
                 SendingGate::FenceLost | SendingGate::GrantChanged => return Ok(None),
                 SendingGate::Open if asked.elapsed() < STALE.min(self.policy.lease) => return Ok(Some(at)),
                 SendingGate::Open => {
-                    tracing::warn!(connection = %self.id, "a sending was held up after it was written down")
+                    tracing::warn!(connection = %self.id, "a sending was held up after it was written down");
                 }
             }
         }

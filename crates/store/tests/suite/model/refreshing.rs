@@ -104,7 +104,7 @@ impl World {
         let lease = &self.known.leases[at];
         let attempt = lease.attempt.clone().filter(|_| again).unwrap_or_else(attempt);
         let (id, fence, generation) = (lease.leased.connection.id.clone(), lease.leased.fence, lease.leased.generation);
-        let gate = self.wait(self.store.mark_sending(&lease.leased, &attempt, self.now)).map_err(|e| e.to_string())?;
+        let gate = self.wait(self.store.mark_sending(&lease.leased, &attempt, self.now, LEASE)).map_err(|e| e.to_string())?;
         let (now, known) = (self.now, self.known.get(&id));
         let expected = match &known {
             Some(one) if one.is_alive() && one.generation == generation => {
@@ -115,6 +115,7 @@ impl World {
         same("marking a sending", gate, expected)?;
         if let Some(known) = known.filter(|_| gate == Gate::Open) {
             known.sending = Some(attempt.clone());
+            known.leased_until = known.leased_until.max(Some(now.plus(LEASE)));
             let integration = known.integration;
             self.known.begun.insert(attempt.clone(), integration);
             self.known.leases[at].attempt = Some(attempt);
