@@ -250,7 +250,7 @@ async fn a_node_that_stops_in_the_middle_of_a_group_holds_nobody_up_for_long() {
         let began = std::time::Instant::now();
         let waiting = std::thread::scope(|scope| {
             let write = scope.spawn(|| {
-                let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
                 runtime.block_on(import(&store, "ann", "one"))
             });
             write.join().map(|_| began.elapsed())
