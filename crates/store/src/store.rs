@@ -209,7 +209,7 @@ fn open(options: &OpenOptions, entropy: SharedEntropy, now: Timestamp) -> Result
         opening.migrate(|_| Ok(()))?;
     }
     let behind = options.database.behind();
-    let folder_now = Folder { path: &options.data_dir, place, had_journal };
+    let folder_now = Folder { path: &options.data_dir, place: place.clone(), had_journal };
     let standing = deployment::stand(&mut opening, folder_now, behind.clone(), &entropy, now)?;
     opening.enter(|sql, former| nodes::clear_up(sql, &former, &options.node, now))?;
     let shared = Arc::new(opening.look(|sql| load(sql, ring, installation, (entropy, behind), options))?);
@@ -219,7 +219,7 @@ fn open(options: &OpenOptions, entropy: SharedEntropy, now: Timestamp) -> Result
     let following = Following::start(opening.listener(), shared.clone()).map_err(threads)?;
     let keeping = Keeping { shared: shared.clone(), count: None, key: None };
     let writer = Writer::start(opening.into_base(), Box::new(keeping)).map_err(threads)?;
-    let reads = ReadsLog::open(&options.data_dir.join(READS), options.audit_reads)?;
+    let reads = ReadsLog::open(&options.data_dir.join(READS), place, options.audit_reads)?;
     let patience = options.database.file().is_none().then_some(PATIENCE);
     let folder = Mutex::new(Some(folder));
     let inner = Inner { writer, readers, following, journal, reads, standing, patience, folder };
