@@ -228,6 +228,7 @@ impl World {
         one.version += 1;
         (one.access, one.refresh, one.next_at, one.expires_at) = (None, None, None, None);
         (one.leased_until, one.sending) = (None, None);
+        one.spares.clear();
         self.look(&id)
     }
 
