@@ -130,9 +130,10 @@ pub(crate) fn stand(
         had_journal,
     };
     let both = || [&row, &file].into_iter().flatten();
-    // A copy becomes a deployment of its own; the original keeps its name.
     let cause = seen.cause();
-    let kept = if cause.is_none() { row.as_ref().or(file.as_ref()) } else { file.as_ref().filter(|_| seen.is_ours()) };
+    // A copy becomes a deployment of its own; the original keeps its name, also when a folder from elsewhere joins it.
+    let joins = cause.is_none() || here.is_some() && !seen.is_of_the_database();
+    let kept = if joins { row.as_ref().or(file.as_ref()) } else { file.as_ref().filter(|_| seen.is_ours()) };
     let mut mark = Mark {
         deployment: kept.map_or_else(|| DeploymentId::make(now, entropy.id()), |mark| mark.deployment.clone()),
         epoch: both().map(|mark| mark.epoch).max().unwrap_or(0),
