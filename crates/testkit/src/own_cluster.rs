@@ -15,7 +15,8 @@ set -u
 bin=$1
 dir=$(mktemp -d "${TMPDIR:-/tmp}/evergrant-own-pg.XXXXXX")
 postmaster() { head -n 1 "$dir/data/postmaster.pid"; }
-everybody() { kill "$1" $(postmaster) $(ps -o pid= --ppid "$(postmaster)"); }
+children() { grep -l "^PPid:[[:space:]]*$(postmaster)\$" /proc/[0-9]*/status 2>/dev/null | cut -d / -f 3; }
+everybody() { kill "$1" $(postmaster) $(children); }
 end() { everybody -CONT; "$bin/pg_ctl" -D "$dir/data" -m immediate -w stop; rm -rf "$dir"; }
 trap 'end >/dev/null 2>&1' EXIT
 chmod 755 "$dir"

@@ -160,9 +160,10 @@ fn compare(
     let (row, copied) = (row.as_ref(), copied.as_ref());
     let seen = Seen { is_new, copied, row, file, here: here.as_ref(), had_journal: folder.had_journal };
     let both = || [row, file].into_iter().flatten();
-    // A copy becomes a deployment of its own; the original keeps its name.
     let cause = seen.cause();
-    let kept = if cause.is_none() { row.or(file) } else { file.filter(|_| seen.is_ours()) };
+    // A copy becomes a deployment of its own; the original keeps its name, also when a folder from elsewhere joins it.
+    let joins = cause.is_none() || here.is_some() && !seen.is_of_the_database();
+    let kept = if joins { row.or(file) } else { file.filter(|_| seen.is_ours()) };
     let mark = Mark {
         deployment: kept.map_or_else(|| DeploymentId::make(now, entropy.id()), |mark| mark.deployment.clone()),
         epoch: both().map(|mark| mark.epoch).max().unwrap_or(0),

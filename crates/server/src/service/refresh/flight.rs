@@ -209,8 +209,7 @@ impl<'a> Flight<'a> {
         };
         if let Some(intent) = leased.open_intent.clone() {
             // A process died between sending and writing down what came: nobody can answer it any more.
-            let failure = Failure::ambiguous("the service ended while the provider's answer was on its way");
-            return self.land(leased, Sent::failed(failure, intent.attempt, intent.sending_at)).await;
+            return self.land(leased, Sent::orphaned(intent.attempt, intent.sending_at)).await;
         }
         if let Some(suspect) = leased.connection.life.suspect.filter(|_| self.trigger != Trigger::Force) {
             match self.gate.trial(self.id, suspect.since, &self.policy, now) {

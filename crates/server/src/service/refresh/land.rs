@@ -141,7 +141,9 @@ impl Flight<'_> {
             Outcome::Success(_) => (Class::Success, None),
             Outcome::Failure(failure) => (failure.class, failure.retry_after),
         };
-        self.gate.ended(self.id, (class, retry_after), sent.admitted.take(), &self.policy, now);
+        if sent.of_provider {
+            self.gate.ended(self.id, (class, retry_after), sent.admitted.take(), &self.policy, now);
+        }
         self.inner.metrics.refreshed(&self.integration.name, class, now.since(sent.sent_at));
         let of = Of { attempt: sent.attempt, sent_at: sent.sent_at };
         let landing = match sent.outcome {

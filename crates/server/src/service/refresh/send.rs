@@ -39,18 +39,35 @@ pub(super) struct Sent {
     /// What was sent, where it was not the stored grant: what an answer leaves out is taken from there.
     pub(super) from: Option<Box<Grant>>,
     pub(super) admitted: Option<Admitted>,
+    /// Whether it says something of the provider: a sending that a process of our own did not survive does not.
+    pub(super) of_provider: bool,
 }
 
 impl Sent {
     /// Found in the journal at the start.
     pub(super) fn found(outcome: Outcome, attempt: AttemptId, sent_at: Timestamp, whole: bool) -> Self {
-        Sent { outcome, attempt, sent_at, journalled: None, whole, from: None, admitted: None }
+        Sent { outcome, attempt, sent_at, journalled: None, whole, from: None, admitted: None, of_provider: true }
+    }
+
+    /// Its process ended before an answer came.
+    pub(super) fn orphaned(attempt: AttemptId, sent_at: Timestamp) -> Self {
+        let failure = Failure::ambiguous("the service ended while the provider's answer was on its way");
+        Sent { of_provider: false, ..Sent::failed(failure, attempt, sent_at) }
     }
 
     /// Nothing came of it that is in the journal.
     pub(super) fn failed(failure: Failure, attempt: AttemptId, sent_at: Timestamp) -> Self {
         let outcome = Outcome::Failure(failure);
-        Sent { outcome, attempt, sent_at, journalled: None, whole: false, from: None, admitted: None }
+        Sent {
+            outcome,
+            attempt,
+            sent_at,
+            journalled: None,
+            whole: false,
+            from: None,
+            admitted: None,
+            of_provider: true,
+        }
     }
 }
 
@@ -294,7 +311,7 @@ impl Flight<'_> {
         } else {
             super::classify_cut_off(provider, &answer, &why, sent_at, purpose, &known)
         };
-        Sent { outcome, attempt, sent_at, journalled, whole, from: None, admitted: None }
+        Sent { outcome, attempt, sent_at, journalled, whole, from: None, admitted: None, of_provider: true }
     }
 
     async fn keep_lease(&self, leased: &Leased) -> Infallible {

@@ -4,6 +4,7 @@
 //! Real processes, a real server or a real full disk, and a provider that takes the second use of a refresh token for theft.
 
 mod disk;
+mod own;
 mod server;
 
 use std::time::Instant;

@@ -126,6 +126,11 @@ async fn a_clone_spends_nothing_while_the_original_goes_on_and_a_new_folder_may_
     scene.rotated("short", &["mine"], 2).await;
     assert!(scene.judge.ledger().violations.is_empty(), "{:?}", scene.judge.ledger().violations);
     serving.stop().await;
+    // A copy that nothing tells from its original can be marked by hand, as docs/operations.md says.
+    cluster.run("INSERT INTO meta (name, value) VALUES ('copied', '{\"at\":0}')");
+    let serving = joining.serve().await;
+    assert!(quarantined(&serving.api).await);
+    serving.stop().await;
     scene.judge.shutdown().await;
 }
 
@@ -186,6 +191,22 @@ async fn a_server_that_lost_its_last_commits_is_put_right_from_the_journal_witho
         "{listed}"
     );
     assert!(scene.judge.ledger().violations.is_empty(), "{:?}", scene.judge.ledger().violations);
+    serving.stop().await;
+    // One of an hour ago has lost more than moments.
+    cluster.run(
+        "UPDATE meta SET value = convert_to(jsonb_set(convert_from(value, 'UTF8')::jsonb, '{at}', \
+         to_jsonb((convert_from(value, 'UTF8')::jsonb ->> 'at')::bigint - 3600000))::text, 'UTF8') \
+         WHERE name = 'deployment'",
+    );
+    cluster.now(Deed::Shutdown);
+    cluster.now(Deed::Keep);
+    cluster.now(Deed::Start);
+    scene.home.serve().await.stop().await;
+    lose(&mut || cluster.now(Deed::PutBack)).await;
+    cluster.now(Deed::Start);
+    let serving = scene.home.serve().await;
+    assert!(quarantined(&serving.api).await);
+    assert_eq!(adopt(&serving.api, true).await["quarantine"]["cause"], "older_database");
     serving.stop().await;
     scene.judge.shutdown().await;
 }
