@@ -53,17 +53,17 @@ async fn a_full_disk_costs_no_refresh_that_is_under_way() {
     let asking = scene.all_under_way(&serving.api).await;
     let filler = seen(&serving, &scene.home).join("filler");
     if is_small {
-        fill(&filler)
+        fill(&filler);
     } else {
-        limit(&serving, "1:unlimited")
+        limit(&serving, "1:unlimited");
     }
     scene.answered().await;
     // No token leaves whose reading cannot be written down.
     scene.sends_nothing(&serving.api, false).await;
     if is_small {
-        std::fs::remove_file(&filler).expect("it is there")
+        std::fs::remove_file(&filler).expect("it is there");
     } else {
-        limit(&serving, "unlimited:unlimited")
+        limit(&serving, "unlimited:unlimited");
     }
     scene.everything_is_written(&serving.api, Instant::now()).await;
     drop(asking);

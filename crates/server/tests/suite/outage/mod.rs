@@ -7,7 +7,7 @@ mod disk;
 mod own;
 mod server;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use evergrant_core::time::Timestamp;
 use evergrant_testkit::http::{Http, HttpError, Reply};
@@ -74,7 +74,9 @@ impl Scene {
         let there = |ledger: &evergrant_testkit::Ledger| {
             ledger.spends.len() == wanted && ledger.in_flight().all(|spend| spend.decided_at.is_some())
         };
-        self.judge.wait_until(LONG, there).await.expect("everybody's refresh is under way");
+        // Shorter than the service waits for an answer.
+        let limit = Duration::from_secs(80);
+        self.judge.wait_until(limit, there).await.expect("everybody's refresh is under way");
         asking
     }
 
