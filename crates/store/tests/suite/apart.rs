@@ -5,7 +5,7 @@ use std::time::Duration;
 use evergrant_store::journal::{EntryKind, JournalEntry};
 use evergrant_store::{AuditCheck, Report, Retention, Store, StoreError, TokenRead, Trouble};
 
-use super::nodes::{join, try_join, until};
+use super::nodes::{Node, join, try_join, until};
 use super::support::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,7 +152,7 @@ async fn a_node_of_a_version_that_may_not_write_any_more_says_so_and_writes_noth
 async fn each_node_has_a_log_of_reads_of_its_own_and_both_hold_beside_one_audit_log() {
     let home = Home::new();
     let one = home.with_strava().await;
-    let two = join(&home).store;
+    let Node { store: two, folder: _folder } = join(&home);
     let id = import(&one, "ann", "one").await;
     for (number, store) in [(1, &one), (2, &two), (3, &one), (4, &two)] {
         for _ in 0..3 {
@@ -177,7 +177,7 @@ async fn each_node_has_a_log_of_reads_of_its_own_and_both_hold_beside_one_audit_
 async fn who_is_erased_at_one_node_is_erased_from_the_journal_of_the_other() {
     let home = Home::new();
     let one = home.with_strava().await;
-    let two = join(&home).store;
+    let Node { store: two, folder: _folder } = join(&home);
     let id = import(&one, "ann", "one").await;
     let entry = JournalEntry {
         attempt: attempt(),
