@@ -15,11 +15,13 @@ pub mod home;
 pub mod judgement;
 pub mod moments;
 pub mod place;
+pub mod planted;
 pub mod proxy;
 pub mod readers;
 pub mod scene;
 pub mod storm;
 pub mod tally;
+pub mod trials;
 pub mod waiting;
 
 pub use dice::Dice;

@@ -95,7 +95,15 @@ impl Proxy {
     /// # Panics
     /// When no port is free.
     pub async fn before(address: SocketAddr) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+        Self::before_at(address, ([127, 0, 0, 1], 0).into()).await
+    }
+
+    /// In front of an address: listens on this one.
+    ///
+    /// # Panics
+    /// When it is taken.
+    pub async fn before_at(address: SocketAddr, own: SocketAddr) -> Self {
+        let listener = TcpListener::bind(own).await.expect("the address is free");
         let own = listener.local_addr().expect("its address");
         let shared = Shared::new(Target::Tcp(address));
         let (mut tasks, accepting) = (JoinSet::new(), shared.clone());

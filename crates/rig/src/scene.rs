@@ -30,6 +30,9 @@ pub const REPLAY_AFTER: f64 = 0.6;
 /// How long the last refresh of everybody may take, with all back-offs.
 const AT_REST: Duration = Duration::from_secs(60);
 
+/// What several processes share.
+const MASTER_KEY: &str = "b1946ac92492d2347c6235b4d2611184e0a5ff1d9c3e7f6a8b0c2d4e6f8091a3";
+
 /// What a scene is made of.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -51,6 +54,8 @@ pub struct Plan {
     pub numbers: Vec<(&'static str, f64)>,
     /// The kinds of replay.
     pub kinds: Vec<(&'static str, ReplayKind)>,
+    /// How far the clock of the second process is ahead; only the program with planted bugs can have that.
+    pub second_clock_ahead: Option<Duration>,
 }
 
 impl Plan {
@@ -66,6 +71,7 @@ impl Plan {
             access: ACCESS,
             numbers: Vec::new(),
             kinds: kinds(),
+            second_clock_ahead: None,
         }
     }
 
@@ -108,6 +114,9 @@ impl Plan {
         let mut home = Home::new(&self.program, &self.text());
         if let Some(bug) = &self.planted {
             home = home.with("EVERGRANT_PLANTED", bug);
+        }
+        if self.nodes > 1 {
+            home = home.with("EVERGRANT_MASTER_KEY", MASTER_KEY);
         }
         if let Some(url) = self.place.url() {
             home = home.with("EVERGRANT_DATABASE_URL", &url);
@@ -188,7 +197,12 @@ impl Scene {
             |(name, replay): &(&str, ReplayKind)| ClientConfig::new(*name).replay(*replay).access_lifetime(plan.access);
         let judge = JudgeConfig { clients: plan.kinds.iter().map(client).collect(), ..JudgeConfig::default() };
         let first = plan.home();
-        let homes = (1..plan.nodes).map(|_| first.beside()).collect::<Vec<_>>();
+        let ahead = plan.second_clock_ahead.map(|ahead| ahead.as_secs().to_string());
+        let beside = |_| match &ahead {
+            Some(ahead) => first.beside().with("EVERGRANT_PLANTED_CLOCK", ahead),
+            None => first.beside(),
+        };
+        let homes = (1..plan.nodes).map(beside).collect::<Vec<_>>();
         let nodes = std::iter::once(first).chain(homes).map(|home| Node { home, serving: None }).collect();
         let replay_after = plan.numbers.iter().rfind(|(name, _)| *name == "replay_after");
         let mut scene = Scene {
@@ -416,7 +430,8 @@ async fn measure(judge: Judge, path: PathBuf, writes: Arc<Mutex<Vec<(At, Duratio
             file.write_all(&[1; 512])?;
             file.sync_data()
         };
-        tokio::task::spawn_blocking(write).await.expect("it ends").expect("the disk takes it");
+        // Where the folder is gone, the scene has ended.
+        let Ok(Ok(())) = tokio::task::spawn_blocking(write).await else { return };
         let ended = judge.now();
         writes.lock().unwrap_or_else(PoisonError::into_inner).push((ended, ended.since(began)));
         pass(Duration::from_millis(50)).await;
