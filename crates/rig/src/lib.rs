@@ -9,17 +9,22 @@
 //!
 //! It knows the service as a program with a front door: nothing here is linked against it.
 
+pub mod chaos;
 pub mod dice;
 mod history;
 pub mod home;
 pub mod judgement;
 pub mod moments;
+pub mod outages;
 pub mod place;
+pub mod plan;
 pub mod planted;
 pub mod proxy;
 pub mod readers;
+pub mod reliability;
 pub mod scene;
 pub mod storm;
+pub mod syscalls;
 pub mod tally;
 pub mod trials;
 pub mod waiting;
@@ -27,5 +32,6 @@ pub mod waiting;
 pub use dice::Dice;
 pub use home::{Home, Serving};
 pub use place::Place;
-pub use scene::{Plan, Scene};
+pub use plan::Plan;
+pub use scene::Scene;
 pub use tally::Tally;

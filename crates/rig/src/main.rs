@@ -2,11 +2,15 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 use evergrant_core::planted::Bug;
-use evergrant_rig::planted;
+use evergrant_rig::reliability::{self, Scenario, Size};
+use evergrant_rig::trials::SEVERAL_NODES;
+use evergrant_rig::{Dice, Place, Plan, chaos, planted};
+use evergrant_testkit::cluster::Cluster;
 
 /// Breaks real processes of Evergrant on purpose, and judges what was lost.
 #[derive(Debug, Parser)]
@@ -25,6 +29,30 @@ enum Task {
         /// Only this one.
         #[arg(long, value_parser = bug)]
         only: Option<Bug>,
+    },
+    /// Does everything at once for some minutes.
+    Chaos {
+        /// For how long.
+        #[arg(long, default_value_t = 5.0)]
+        minutes: f64,
+        /// Repeats the choices of another run.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Processes that serve on one PostgreSQL.
+        #[arg(long, default_value_t = 1)]
+        nodes: usize,
+    },
+    /// Runs every scenario and prints the table of figures.
+    Reliability {
+        /// How much of it.
+        #[arg(long, value_enum, default_value_t = Size::Quick)]
+        size: Size,
+        /// Repeats the choices of another run.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Only these.
+        #[arg(long, value_enum)]
+        only: Vec<Scenario>,
     },
 }
 
@@ -45,6 +73,8 @@ async fn main() -> ExitCode {
     };
     match task {
         Task::Planted { only } => plant(program, only).await,
+        Task::Chaos { minutes, seed, nodes } => rage(program, minutes, seed, nodes).await,
+        Task::Reliability { size, seed, only } => figures(program, size, seed, &only).await,
     }
 }
 
@@ -64,5 +94,30 @@ async fn plant(program: PathBuf, only: Option<Bug>) -> ExitCode {
         of.peek().is_some() && of.all(|caught| caught.is_right())
     });
     println!("{} bugs caught, {} trials wrong, {:.0} s", bugs.count(), wrong.len(), began.elapsed().as_secs_f64());
+    if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn rage(program: PathBuf, minutes: f64, seed: Option<u64>, nodes: usize) -> ExitCode {
+    if nodes > 1 && !SEVERAL_NODES {
+        eprintln!("evergrant-rig: this build works with one process on one database; try --nodes 1");
+        return ExitCode::from(2);
+    }
+    let seed = seed.unwrap_or_else(Dice::any_seed);
+    println!("seed {seed}");
+    let place = Place::through_wire(&Arc::new(Cluster::start()));
+    let plan = Plan { nodes, callers: 2 * nodes, ..Plan::new(program).at(place).with("lease", 2.0) };
+    let verdict = chaos::rage(&plan, seed, Duration::from_secs_f64(minutes * 60.0), Duration::from_secs(3)).await;
+    println!("{verdict}");
+    if verdict.0.wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn figures(program: PathBuf, size: Size, seed: Option<u64>, only: &[Scenario]) -> ExitCode {
+    let seed = seed.unwrap_or_else(Dice::any_seed);
+    println!("seed {seed}\n\n{}", reliability::HEAD);
+    let figures = reliability::run(program, size, seed, only, |figure| println!("{figure}")).await;
+    let wrong: Vec<_> = figures.iter().filter(|figure| !figure.tally.wrong.is_empty()).collect();
+    for figure in &wrong {
+        eprintln!("\n{}: {}", figure.scenario.says(), figure.tally);
+    }
     if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -16,114 +16,14 @@ use tokio::task::JoinSet;
 use crate::dice::Dice;
 use crate::home::{Home, Serving};
 use crate::place::{Lock, Place};
+use crate::plan::{Plan, REPLAY_AFTER};
 use crate::readers::{self, Read};
 use crate::tally::Tally;
 use crate::waiting::{pass, wait_for};
 use crate::{history, judgement};
 
-/// How long an access token lives: it is renewed every second and a half.
-const ACCESS: Duration = Duration::from_secs(2);
-/// How long a replay window is; much longer than a restart takes on a busy machine.
-const WINDOW: Duration = Duration::from_secs(60);
-/// The rest of a token whose sending had no answer, in seconds.
-pub const REPLAY_AFTER: f64 = 0.6;
 /// How long the last refresh of everybody may take, with all back-offs.
 const AT_REST: Duration = Duration::from_secs(60);
-
-/// What several processes share.
-const MASTER_KEY: &str = "b1946ac92492d2347c6235b4d2611184e0a5ff1d9c3e7f6a8b0c2d4e6f8091a3";
-
-/// What a scene is made of.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// The program: `evergrant`, or the one with a bug planted.
-    pub program: PathBuf,
-    /// The bug.
-    pub planted: Option<String>,
-    /// Where the data lies.
-    pub place: Place,
-    /// Processes that serve.
-    pub nodes: usize,
-    /// Connections of each kind.
-    pub people: usize,
-    /// Callers who ask for tokens all the time.
-    pub callers: usize,
-    /// How long the access tokens live.
-    pub access: Duration,
-    /// More lines for `[refresh]`, each over the rig's own.
-    pub numbers: Vec<(&'static str, f64)>,
-    /// The kinds of replay.
-    pub kinds: Vec<(&'static str, ReplayKind)>,
-    /// How far the clock of the second process is ahead; only the program with planted bugs can have that.
-    pub second_clock_ahead: Option<Duration>,
-}
-
-impl Plan {
-    /// One process of this program over SQLite, five connections of each kind, one caller.
-    pub fn new(program: impl Into<PathBuf>) -> Self {
-        Plan {
-            program: program.into(),
-            planted: None,
-            place: Place::Sqlite,
-            nodes: 1,
-            people: 5,
-            callers: 1,
-            access: ACCESS,
-            numbers: Vec::new(),
-            kinds: kinds(),
-            second_clock_ahead: None,
-        }
-    }
-
-    /// Over another database.
-    #[must_use]
-    pub fn at(self, place: Place) -> Self {
-        Plan { place, ..self }
-    }
-
-    /// With another number in `[refresh]`.
-    #[must_use]
-    pub fn with(mut self, name: &'static str, seconds: f64) -> Self {
-        self.numbers.push((name, seconds));
-        self
-    }
-
-    fn text(&self) -> String {
-        let mut numbers = vec![
-            ("margin", 0.5),
-            ("min_ttl", 0.3),
-            ("retry_min", 0.1),
-            ("retry_max", 0.5),
-            ("backoff_min", 0.3),
-            ("backoff_max", 1.0),
-            ("replay_after", REPLAY_AFTER),
-            ("force_interval", 0.1),
-            ("answer_timeout", 20.0),
-            ("lease", 30.0),
-            ("auth_retry", 0.3),
-        ];
-        for (name, seconds) in &self.numbers {
-            numbers.retain(|(other, _)| other != name);
-            numbers.push((name, *seconds));
-        }
-        let lines: Vec<String> = numbers.iter().map(|(name, seconds)| format!("{name} = {seconds:?}\n")).collect();
-        format!("[refresh]\n{}", lines.concat())
-    }
-
-    fn home(&self) -> Home {
-        let mut home = Home::new(&self.program, &self.text());
-        if let Some(bug) = &self.planted {
-            home = home.with("EVERGRANT_PLANTED", bug);
-        }
-        if self.nodes > 1 {
-            home = home.with("EVERGRANT_MASTER_KEY", MASTER_KEY);
-        }
-        if let Some(url) = self.place.url() {
-            home = home.with("EVERGRANT_DATABASE_URL", &url);
-        }
-        home
-    }
-}
 
 /// Somebody whose grant is kept.
 #[derive(Clone, Debug)]
@@ -174,17 +74,6 @@ pub struct Scene {
     pub(crate) words: String,
     addresses: watch::Sender<Vec<String>>,
     others: JoinSet<()>,
-}
-
-fn kinds() -> Vec<(&'static str, ReplayKind)> {
-    vec![
-        ("none", ReplayKind::None),
-        ("idempotent", ReplayKind::Idempotent { window: WINDOW }),
-        ("confirm", ReplayKind::Confirm),
-        ("overlap", ReplayKind::Overlap { window: WINDOW }),
-        ("single", ReplayKind::Single),
-        ("family", ReplayKind::Family),
-    ]
 }
 
 impl Scene {
@@ -343,6 +232,28 @@ impl Scene {
         self.place.run(&self.nodes[0].home.database(), statement)
     }
 
+    /// How many tokens callers were given so far.
+    pub fn reads_so_far(&self) -> usize {
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Waits until every process answers from the database.
+    ///
+    /// # Panics
+    /// When one does not.
+    pub async fn answers(&mut self) {
+        let began = Instant::now();
+        for serving in self.nodes.iter().filter_map(|node| node.serving.as_ref()) {
+            let api = serving.api.clone().limit(Duration::from_secs(5));
+            wait_for(AT_REST, "UNREPORTED: an answer from the database", async || {
+                let reply = api.get("/v1/connections?limit=1").await;
+                reply.is_ok_and(|reply| reply.status == 200).then_some(())
+            })
+            .await;
+        }
+        self.tally.restarts.push(began.elapsed());
+    }
+
     /// People whose grant is said to be lost are judged, and consent anew.
     ///
     /// # Panics
@@ -396,28 +307,48 @@ impl Scene {
     }
 
     async fn come_to_rest(&mut self) {
-        let api = self.api();
-        let list = async || good(&api.get("/v1/connections?limit=500").await.expect("an answer"))["items"].clone();
-        let count = |list: &Value, id: &str| {
-            let item = list.as_array().and_then(|items| items.iter().find(|item| item["id"] == id)).cloned();
-            let item = item.unwrap_or_default();
-            (text(&item["status"]), item["refresh_count"].as_u64().unwrap_or_default(), item)
-        };
-        let before = list().await;
+        let before = self.listed().await;
         for person in self.people.clone() {
-            let what = format!("UNREPORTED: the next try of {person:?}");
-            let (status, _, item) = wait_for(AT_REST, &what, async || {
-                let now = count(&list().await, &person.id);
-                (now.0 == "needs_reauth" || now.1 > count(&before, &person.id).1).then_some(now)
-            })
-            .await;
-            if status == "needs_reauth" {
-                judgement::said_to_be_lost(self, &person, &item);
-            } else {
-                judgement::said_to_live(self, &api, &person).await;
+            if self.next_try(&person, &before).await {
                 self.tally.alive += 1;
             }
         }
+    }
+
+    /// Waits for everybody's next try and judges it; who is lost consents anew.
+    pub(crate) async fn settled(&mut self) {
+        let before = self.listed().await;
+        for person in self.people.clone() {
+            if !self.next_try(&person, &before).await {
+                self.import(&person).await;
+            }
+        }
+    }
+
+    async fn listed(&self) -> Value {
+        good(&self.api().get("/v1/connections?limit=500").await.expect("an answer"))["items"].clone()
+    }
+
+    /// Judges a connection after a try later than `before`; whether it lives.
+    async fn next_try(&mut self, person: &Person, before: &Value) -> bool {
+        let count = |list: &Value| {
+            let item = list.as_array().and_then(|items| items.iter().find(|item| item["id"] == *person.id)).cloned();
+            let item = item.unwrap_or_default();
+            (text(&item["status"]), item["refresh_count"].as_u64().unwrap_or_default(), item)
+        };
+        let what = format!("UNREPORTED: the next try of {person:?}");
+        let (status, _, item) = wait_for(AT_REST, &what, async || {
+            let now = count(&self.listed().await);
+            (now.0 == "needs_reauth" || now.1 > count(before).1).then_some(now)
+        })
+        .await;
+        if status == "needs_reauth" {
+            judgement::said_to_be_lost(self, person, &item);
+            return false;
+        }
+        let api = self.api();
+        judgement::said_to_live(self, &api, person).await;
+        true
     }
 }
 

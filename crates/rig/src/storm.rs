@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::dice::Dice;
 use crate::moments::{Awaited, LIMIT, Moment};
-use crate::scene::{Plan, Scene};
+use crate::plan::Plan;
+use crate::scene::Scene;
 use crate::tally::Tally;
 
 /// How long a moment is waited for before those whose grants are lost are looked after again.

@@ -21,7 +21,8 @@ use tokio::task::JoinHandle;
 
 use crate::dice::Dice;
 use crate::judgement;
-use crate::scene::{Person, Plan, Scene, text};
+use crate::plan::Plan;
+use crate::scene::{Person, Scene, text};
 use crate::waiting::pass;
 
 /// Whether several processes work on one database.

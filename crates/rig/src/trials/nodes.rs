@@ -6,7 +6,7 @@ use evergrant_testkit::{Fault, FaultRule, ReplayKind};
 
 use super::{Bench, Stage};
 use crate::place::Place;
-use crate::scene::Plan;
+use crate::plan::Plan;
 
 /// Shorter than the provider takes.
 const LEASE: f64 = 2.0;
