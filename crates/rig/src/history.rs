@@ -13,7 +13,7 @@ use evergrant_testkit::leaks::Leaks;
 use serde_json::Value;
 
 use crate::place::Place;
-use crate::scene::{Person, Scene, good};
+use crate::scene::{Person, Scene};
 
 /// Has the database write down each generation or fence that falls.
 pub(crate) fn watch(scene: &Scene) {
@@ -77,7 +77,7 @@ fn reads(scene: &mut Scene) {
 /// Each loss is told once in the application.
 async fn told(scene: &mut Scene, person: &Person) {
     let path = format!("/v1/subjects/{}/notifications?limit=500", person.account);
-    let list = good(&scene.api().get(&path).await.expect("an answer"));
+    let list = scene.get(&path).await;
     let items = list["items"].as_array().cloned().unwrap_or_default();
     let told = items.iter().filter(|item| item["kind"] == "disconnected").count();
     let lost = scene.losses.get(&person.id).copied().unwrap_or_default();

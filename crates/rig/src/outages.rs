@@ -188,7 +188,8 @@ pub async fn edits(plan: &Plan, seed: u64, rounds: usize) -> Tally {
     let mut dice = Dice::new(seed);
     let mut scene = Scene::begin(plan, &mut dice).await;
     scene.judge.fault(FaultRule::lasting(Fault::DelayAnswer(Duration::from_millis(100))));
-    for round in 0..rounds {
+    let mut round = 0;
+    while round < rounds && scene.tally.wrong.is_empty() {
         let under_way = scene.judge.ledger().in_flight().find_map(|spend| spend.account.clone());
         let person = match under_way {
             Some(account) => scene.people.iter().find(|person| person.account == account).cloned(),
@@ -198,6 +199,7 @@ pub async fn edits(plan: &Plan, seed: u64, rounds: usize) -> Tally {
             pass(Duration::from_millis(5)).await;
             continue;
         };
+        round += 1;
         if dice.below(2) == 0 {
             scene.import(&person).await;
             scene.tally.did("new consent during a refresh");

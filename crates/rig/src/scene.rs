@@ -165,7 +165,25 @@ impl Scene {
             "access_token": pair.access_token, "refresh_token": pair.refresh_token,
             "expires_at": Timestamp::from_millis(pair.expires_at.micros() / 1000),
         });
-        text(&good(&self.api().post("/v1/connections", &body).await.expect("an answer"))["id"])
+        let api = self.api();
+        let made = wait_for(AT_REST, "a connection", async || {
+            // A database that is away is away for a while; nothing was changed then.
+            let reply = api.post("/v1/connections", &body).await.ok()?;
+            (reply.status != 503).then_some(reply)
+        })
+        .await;
+        text(&good(&made)["id"])
+    }
+
+    /// What the service says, asked again as long as its database is away.
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let api = self.api();
+        let reply = wait_for(AT_REST, path, async || {
+            let reply = api.get(path).await.ok()?;
+            (reply.status != 503).then_some(reply)
+        })
+        .await;
+        good(&reply)
     }
 
     /// Starts a process and waits until it answers.
@@ -259,8 +277,8 @@ impl Scene {
     /// # Panics
     /// When the service does not answer.
     pub async fn look_after(&mut self) {
-        let reply = self.api().get("/v1/connections?status=needs_reauth&limit=500").await.expect("an answer");
-        let lost = good(&reply)["items"].as_array().cloned().unwrap_or_default();
+        let list = self.get("/v1/connections?status=needs_reauth&limit=500").await;
+        let lost = list["items"].as_array().cloned().unwrap_or_default();
         for connection in lost {
             let id = text(&connection["id"]);
             let person = self.people.iter().find(|person| person.id == id).expect("nobody else is here").clone();
@@ -326,7 +344,7 @@ impl Scene {
     }
 
     async fn listed(&self) -> Value {
-        good(&self.api().get("/v1/connections?limit=500").await.expect("an answer"))["items"].clone()
+        self.get("/v1/connections?limit=500").await["items"].clone()
     }
 
     /// Judges a connection after a try later than `before`; whether it lives.
