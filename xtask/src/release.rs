@@ -44,7 +44,7 @@ mod tests {
 
     use super::*;
 
-    fn package(features: serde_json::Value, asked: &[&str]) -> Package {
+    fn package(features: &serde_json::Value, asked: &[&str]) -> Package {
         let value = json!({
             "id": "x", "name": "x", "version": "1.0.0", "manifest_path": "/x/Cargo.toml", "features": features,
             "dependencies": [{"name": "evergrant-core", "rename": null, "kind": null, "path": "/y", "features": asked}],
@@ -54,10 +54,10 @@ mod tests {
 
     #[test]
     fn planted_bugs_are_asked_for_by_name_only() {
-        assert!(of_package(&package(json!({"planted": ["evergrant-core/planted"], "default": []}), &[])).is_empty());
-        assert_eq!(of_package(&package(json!({"planted": [], "default": ["planted"]}), &[])).len(), 1);
-        assert_eq!(of_package(&package(json!({"all": ["evergrant-core/planted"]}), &[])).len(), 1);
-        assert_eq!(of_package(&package(json!({}), &["planted"])).len(), 1);
+        assert!(of_package(&package(&json!({"planted": ["evergrant-core/planted"], "default": []}), &[])).is_empty());
+        assert_eq!(of_package(&package(&json!({"planted": [], "default": ["planted"]}), &[])).len(), 1);
+        assert_eq!(of_package(&package(&json!({"all": ["evergrant-core/planted"]}), &[])).len(), 1);
+        assert_eq!(of_package(&package(&json!({}), &["planted"])).len(), 1);
     }
 
     #[test]

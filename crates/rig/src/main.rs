@@ -53,6 +53,9 @@ enum Task {
         /// Only these.
         #[arg(long, value_enum)]
         only: Vec<Scenario>,
+        /// Where the table is written too.
+        #[arg(long)]
+        figures: Option<PathBuf>,
     },
 }
 
@@ -74,7 +77,7 @@ async fn main() -> ExitCode {
     match task {
         Task::Planted { only } => plant(program, only).await,
         Task::Chaos { minutes, seed, nodes } => rage(program, minutes, seed, nodes).await,
-        Task::Reliability { size, seed, only } => figures(program, size, seed, &only).await,
+        Task::Reliability { size, seed, only, figures: file } => figures(program, size, seed, &only, file).await,
     }
 }
 
@@ -111,10 +114,24 @@ async fn rage(program: PathBuf, minutes: f64, seed: Option<u64>, nodes: usize) -
     if verdict.0.wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-async fn figures(program: PathBuf, size: Size, seed: Option<u64>, only: &[Scenario]) -> ExitCode {
+async fn figures(
+    program: PathBuf,
+    size: Size,
+    seed: Option<u64>,
+    only: &[Scenario],
+    file: Option<PathBuf>,
+) -> ExitCode {
     let seed = seed.unwrap_or_else(Dice::any_seed);
     println!("seed {seed}\n\n{}", reliability::HEAD);
     let figures = reliability::run(program, size, seed, only, |figure| println!("{figure}")).await;
+    if let Some(file) = file {
+        let lines: Vec<String> = figures.iter().map(ToString::to_string).collect();
+        let table = format!("Seed {seed}.\n\n{}\n{}\n", reliability::HEAD, lines.join("\n"));
+        if let Err(error) = std::fs::write(&file, table) {
+            eprintln!("evergrant-rig: {}: {error}", file.display());
+            return ExitCode::FAILURE;
+        }
+    }
     let wrong: Vec<_> = figures.iter().filter(|figure| !figure.tally.wrong.is_empty()).collect();
     for figure in &wrong {
         eprintln!("\n{}: {}", figure.scenario.says(), figure.tally);

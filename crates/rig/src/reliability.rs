@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 use evergrant_testkit::ReplayKind;
 use evergrant_testkit::cluster::Cluster;
 
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
 use crate::dice::Dice;
 use crate::place::Place;
 use crate::plan::{Plan, kinds};
@@ -137,7 +140,7 @@ async fn storms(plan: &Plan, seed: u64, kills: usize) -> Tally {
 /// Quick: some calls of one kind. Else every call of each kind, several kinds side by side.
 async fn calls(plan: &Plan, seed: u64, size: Size) -> Tally {
     if size == Size::Quick {
-        return syscalls::every(plan, ("family", ReplayKind::Family), seed, 25).await;
+        return syscalls::every(plan, ("family", ReplayKind::Family), seed, 30).await;
     }
     let mut all = Tally::default();
     for kind in kinds() {
@@ -198,24 +201,37 @@ impl fmt::Display for Figure {
 pub const HEAD: &str = "| what | how often | rotations | LOST_CLOSABLE | LOST_W3 (predicted, told) | OVERLAP | \
     FALSE_ALARM, CROSSED, UNREPORTED | took | promises |\n| --- | --- | --: | --: | --: | --: | --: | --: | --- |";
 
-/// Runs scenarios one after the other; each is told as it ends.
+/// Runs scenarios, quick ones side by side because they mostly wait; each is told as it ends.
 pub async fn run(program: PathBuf, size: Size, seed: u64, only: &[Scenario], told: impl Fn(&Figure)) -> Vec<Figure> {
-    let mut figures = Vec::new();
+    let places = Arc::new(Semaphore::new(if size == Size::Quick { 3 } else { 1 }));
+    let mut runs = JoinSet::new();
     for scenario in Scenario::ALL.into_iter().filter(|scenario| only.is_empty() || only.contains(scenario)) {
-        let began = Instant::now();
-        let program = program.clone();
-        // On a runtime of its own, so that a panic is one scenario's.
-        let run = tokio::task::spawn_blocking(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-            runtime.expect("a runtime").block_on(scenario.run(&program, size, seed))
+        let (program, places) = (program.clone(), places.clone());
+        runs.spawn(async move {
+            let _place = places.acquire().await;
+            one(scenario, program, size, seed).await
         });
-        let tally = match run.await {
-            Ok(tally) => tally,
-            Err(panicked) => Tally { wrong: vec![format!("STALLED: {panicked}")], ..Tally::default() },
-        };
-        let figure = Figure { scenario, tally, took: began.elapsed() };
+    }
+    let mut figures = Vec::new();
+    while let Some(run) = runs.join_next().await {
+        let figure = run.expect("a scenario's own panics are its result");
         told(&figure);
         figures.push(figure);
     }
+    figures.sort_by_key(|figure| Scenario::ALL.iter().position(|scenario| *scenario == figure.scenario));
     figures
+}
+
+/// On a runtime of its own, so that a panic is one scenario's.
+async fn one(scenario: Scenario, program: PathBuf, size: Size, seed: u64) -> Figure {
+    let began = Instant::now();
+    let run = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        runtime.expect("a runtime").block_on(scenario.run(&program, size, seed))
+    });
+    let tally = match run.await {
+        Ok(tally) => tally,
+        Err(panicked) => Tally { wrong: vec![format!("STALLED: {panicked}")], ..Tally::default() },
+    };
+    Figure { scenario, tally, took: began.elapsed() }
 }

@@ -26,7 +26,7 @@ const REFRESH: Duration = Duration::from_secs(8);
 /// So many calls beyond those that were counted: no two runs are quite alike.
 const BEYOND: usize = 3;
 
-/// Kills at every `stride`-th call of each thread, beginning at a place that chance chooses.
+/// Kills at every `stride`-th of all calls, beginning at one that chance chooses.
 ///
 /// # Panics
 /// Without `strace`, or when the service does not come back.
@@ -35,15 +35,14 @@ pub async fn every(plan: &Plan, kind: (&'static str, ReplayKind), seed: u64, str
     let plan = Plan { people: 1, callers: 0, kinds: vec![kind], one_worker: true, ..plan.clone() };
     let mut scene = Scene::begin(&plan, &mut dice).await;
     let counted = counted(&scene).await;
-    for (thread, calls) in counted {
-        let first = usize::try_from(dice.below(stride as u64)).unwrap_or_default();
-        for number in (1 + first..=calls + BEYOND).step_by(stride) {
-            if kill_at(&mut scene, &thread, number).await {
-                scene.tally.did(&format!("kill at a system call of {thread}"));
-            }
-            if !scene.tally.wrong.is_empty() {
-                return scene.end().await;
-            }
+    let points = counted.iter().flat_map(|(thread, calls)| (1..=calls + BEYOND).map(move |number| (thread, number)));
+    let first = usize::try_from(dice.below(stride as u64)).unwrap_or_default();
+    for (thread, number) in points.skip(first).step_by(stride) {
+        if kill_at(&mut scene, thread, number).await {
+            scene.tally.did(&format!("kill at a system call of {thread}"));
+        }
+        if !scene.tally.wrong.is_empty() {
+            break;
         }
     }
     scene.end().await

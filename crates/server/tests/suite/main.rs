@@ -21,6 +21,7 @@ mod postgresql;
 mod refresh;
 mod reload;
 mod revoked;
+mod rig;
 mod rotation;
 mod routes;
 mod serving;
