@@ -141,13 +141,23 @@ impl Serving {
         rustix::process::kill_process(self.pid(), signal).expect("a signal can be sent");
     }
 
+    /// Stops it where it is (SIGSTOP).
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
     /// Whether the process has ended by itself.
     pub fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
     /// What it has written so far.
-    pub fn words(&self) -> String {
+    pub fn said(&self) -> String {
         lock(&self.words).clone()
     }
 

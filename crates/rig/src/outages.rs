@@ -4,7 +4,6 @@
 use std::time::{Duration, Instant};
 
 use evergrant_testkit::{End, Fault, FaultRule};
-use rustix::process::Signal;
 use serde_json::json;
 
 use crate::dice::Dice;
@@ -149,9 +148,9 @@ pub async fn pauses(plan: &Plan, seed: u64, rounds: usize, pause: Duration) -> T
 /// Stops a process, and lets it go on after a while.
 pub(crate) async fn sleep_node(scene: &Scene, number: usize, pause: Duration) {
     let Some(serving) = &scene.nodes[number].serving else { return };
-    serving.signal(Signal::STOP);
+    serving.pause();
     pass(pause).await;
-    serving.signal(Signal::CONT);
+    serving.go_on();
 }
 
 /// A process is asked to end while refreshes are under way, and another one takes its place: each answer is waited for.

@@ -299,7 +299,7 @@ impl Scene {
             self.run("SELECT connection_id, status, generation, next_at, lease_until, fence, attempt FROM lives");
         let open: Vec<String> = self.judge.ledger().in_flight().map(|spend| format!("{spend:?}")).collect();
         let words: Vec<String> =
-            self.nodes.iter().filter_map(|node| node.serving.as_ref()).map(Serving::words).collect();
+            self.nodes.iter().filter_map(|node| node.serving.as_ref()).map(Serving::said).collect();
         format!("{}\n{}\nopen: {}\n{}", items.join("\n"), rows.join("\n"), open.join("\n"), words.join("\n"))
     }
 

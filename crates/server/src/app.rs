@@ -131,10 +131,10 @@ impl StartError {
     pub fn may_pass(&self) -> bool {
         use evergrant_store::{StoreError, Trouble::*};
         match self {
-            StartError::Store(OpenError::InUse { .. } | OpenError::Held { .. }) => true,
+            StartError::Store(OpenError::InUse { .. }) => true,
             StartError::Store(
                 OpenError::Unavailable { trouble, .. } | OpenError::Store(StoreError::Unavailable { trouble, .. }),
-            ) => matches!(trouble, Unreachable | Unanswered | TakenOver | Overloaded),
+            ) => matches!(trouble, Unreachable | Unanswered | Locked | Overloaded),
             _ => false,
         }
     }
@@ -378,13 +378,14 @@ async fn open_store(
         providers: Some(ProviderResolver::new(move |source| {
             catalogue.current().resolve(source, private_networks).ok()
         })),
+        cache_grace: config.policy().cache_grace,
         ..OpenOptions::new(config.database.clone(), config.data_dir.clone(), key, node)
     };
     let (entropy, now) = (around.entropy.clone(), around.clock.now());
     let exchange = KeyExchange::of(&config.master_key);
     let opening = tokio::task::spawn_blocking(move || open_with(options, &entropy, now, exchange)).await;
     let opened = opening.map_err(|error| StartError::Other { why: error.to_string() })?;
-    if let (Err(OpenError::WrongMasterKey { .. } | OpenError::Held { .. }), MasterKeySource::MadeAtFirstStart(file)) =
+    if let (Err(OpenError::WrongMasterKey { .. }), MasterKeySource::MadeAtFirstStart(file)) =
         (&opened, &config.master_key)
         && made_at.is_some()
     {
@@ -425,13 +426,14 @@ fn make_folder(folder: &std::path::Path) -> Result<(), StartError> {
     made.map_err(|why| StartError::DataFolder { folder: folder.to_owned(), why })
 }
 
-/// Revocations that could not be told at once, grants whose account could not be looked up at once, and what providers did
-/// not answer after a grant.
+/// Revocations that could not be told at once, grants whose account could not be looked up at once, what providers did not
+/// answer after a grant, and what nodes were doing that have died.
 async fn chores(service: Service) {
     loop {
         report(service.revoke_what_is_due().await);
         report(service.resume_pending(PENDING_AGE).await);
         report(service.ask_what_is_owed().await);
+        report(service.go_on_for_the_dead().await);
         if !pause(&service, CHORES_EVERY).await {
             return;
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use evergrant_core::id::NodeId;
 use evergrant_core::integration::ProviderSource;
@@ -62,6 +63,10 @@ pub struct OpenOptions {
     pub journal: JournalOptions,
     /// About how many bytes the cache of sealed grants may take.
     pub cache_bytes: u64,
+    /// For so long it is trusted where nothing is heard of the other nodes.
+    pub cache_grace: Duration,
+    /// Whether leases go by the database's clock, where it is on a server; for tests that tell the time themselves they need not.
+    pub database_clock: bool,
     /// Threads that read.
     pub readers: usize,
     /// After so many sealings a new data key takes over.
@@ -82,6 +87,8 @@ impl OpenOptions {
             node,
             journal: JournalOptions::default(),
             cache_bytes: 64 << 20,
+            cache_grace: Duration::from_secs(60),
+            database_clock: true,
             readers: 2,
             // Half of what random 96-bit nonces allow even under a single key (NIST SP 800-38D §8.3).
             data_key_sealings: 1 << 31,

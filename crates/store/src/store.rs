@@ -1,6 +1,5 @@
 //! The store: opened once by one process, closed at its end.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -10,17 +9,19 @@ use tokio::sync::broadcast;
 use zeroize::Zeroizing;
 
 use crate::cache::ReadCache;
-use crate::db::{Database, Opening, Readers, Schema, Sql, Writer, values};
+use crate::db::{Database, Learn, Opening, Readers, Row, Schema, Sql, Writer, values};
 use crate::entropy::SharedEntropy;
 use crate::error::{OpenError, StoreError};
 use crate::folder::HeldFolder;
+use crate::follow::Following;
 use crate::journal::Journal;
+use crate::memory::Feed;
 use crate::options::OpenOptions;
 use crate::reads::ReadsLog;
-use crate::seal::{KeyRing, MasterKey, Place, WrappedKey};
-use crate::shared::{Effect, Keeping, Shared, StatusCounts, Tx};
+use crate::seal::{KeyRing, MasterKey, Place, SealedBytes, WrappedKey};
+use crate::shared::{Effect, Keeping, Shared, Tx};
 use crate::tally::Tally;
-use crate::{idempotency, integrations, jobs, keys};
+use crate::{events, memory, nodes};
 
 /// The folder of the journal, within the data folder.
 const JOURNAL: &str = "journal";
@@ -41,6 +42,7 @@ struct Inner {
     // Dropped in this order: who closes the last connection puts the log into the database.
     readers: Readers,
     writer: Writer<Effect>,
+    following: Following,
     journal: Journal,
     reads: ReadsLog,
     folder: Mutex<Option<HeldFolder>>,
@@ -71,6 +73,7 @@ impl Store {
             // The writer last: who closes the last connection puts the log into the database.
             inner.readers.close();
             inner.writer.close();
+            inner.following.close();
             inner.journal.close();
             inner.reads.close();
             inner.folder.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -101,6 +104,11 @@ impl Store {
     /// What this installation is called; part of what every ciphertext is bound to.
     pub fn installation(&self) -> &InstallationId {
         &self.shared.installation
+    }
+
+    /// Whether what is in memory may be shown: nothing is missing of what other nodes have committed, or only for a moment.
+    pub fn is_trusted(&self) -> bool {
+        self.shared.is_trusted()
     }
 
     /// This process.
@@ -167,7 +175,7 @@ fn open(options: &OpenOptions, entropy: SharedEntropy, now: Timestamp) -> Result
     let journal_folder = options.data_dir.join(JOURNAL);
     refuse_lost_file(&options.database, &journal_folder)?;
     let place = folder.name(&entropy)?;
-    let mut opening = Opening::start(&options.database, &place, &options.node)?;
+    let mut opening = Opening::start(&options.database, &place, &options.node, options.database_clock)?;
     let new = opening.schema() == Schema::New;
     if new {
         refuse_lost_database(&options.database, &journal_folder)?;
@@ -182,21 +190,23 @@ fn open(options: &OpenOptions, entropy: SharedEntropy, now: Timestamp) -> Result
     if !new {
         opening.migrate(|_| Ok(()))?;
     }
-    let shared = opening.look(|sql| {
-        end_leases(sql, &options.node)?;
-        jobs::interrupt(sql, now)?;
-        idempotency::interrupt(sql)?;
-        load(sql, ring, installation, entropy, options)
-    })?;
-    let shared = Arc::new(shared);
+    opening.enter(|sql, former| nodes::clear_up(sql, &former, &options.node, now))?;
+    let shared = Arc::new(opening.look(|sql| load(sql, ring, installation, entropy, options))?);
     let connections = (0..options.readers.max(1)).map(|_| opening.reader()).collect::<Result<_, _>>()?;
     let threads = |cause| OpenError::io("a thread of the store", cause);
-    let readers = Readers::start(connections).map_err(threads)?;
+    let readers = Readers::start(connections, &learning(&shared)).map_err(threads)?;
+    let following = Following::start(opening.listener(), shared.clone()).map_err(threads)?;
     let keeping = Keeping { shared: shared.clone(), count: None, key: None };
     let writer = Writer::start(opening.into_base(), Box::new(keeping)).map_err(threads)?;
     let reads = ReadsLog::open(&options.data_dir.join(READS), options.audit_reads)?;
-    let inner = Inner { writer, readers, journal, reads, folder: Mutex::new(Some(folder)) };
+    let inner = Inner { writer, readers, following, journal, reads, folder: Mutex::new(Some(folder)) };
     Ok(Store { inner: Arc::new(inner), shared })
+}
+
+/// What a reader does that meets a data key of another node.
+fn learning(shared: &Arc<Shared>) -> Learn {
+    let shared = shared.clone();
+    Arc::new(move |sql, newest| if newest > shared.ring.newest() { shared.learn(sql) } else { Ok(()) })
 }
 
 fn journal_down() -> StoreError {
@@ -225,6 +235,7 @@ fn fill(sql: &Sql<'_>, master: &MasterKey, entropy: &SharedEntropy, now: Timesta
     let key = KeyRing::first_key(master, &installation, entropy)?;
     let text = "INSERT INTO data_keys (id, wrapped, sealings, created_at) VALUES (?1, ?2, ?3, ?4)";
     sql.run_one("data_keys", text, values![key.id, key.wrapped, key.sealings, now])?;
+    sql.newest_key(key.id)?;
     let ring = KeyRing::open(master, &installation, &[key], entropy.clone(), u64::MAX)
         .map_err(|_| StoreError::defect("opening a key ring that was just made"))?;
     put_meta(sql, "installation", installation.as_str().as_bytes())?;
@@ -253,10 +264,18 @@ fn meta_text(sql: &Sql<'_>, name: &str) -> Result<String, StoreError> {
 /// All data keys as they are stored, oldest first.
 pub(crate) fn data_keys(sql: &Sql<'_>) -> Result<Vec<WrappedKey>, StoreError> {
     let text = "SELECT id, wrapped, sealings FROM data_keys ORDER BY id";
-    sql.all(text, &[], |row| {
-        let id = u32::try_from(row.count(0)?).map_err(|_| StoreError::damaged("the number of a data key"))?;
-        Ok(WrappedKey { id, wrapped: row.sealed(1)?, sealings: row.count(2)? })
-    })
+    sql.all(text, &[], |row| data_key(row, None))
+}
+
+/// The data keys behind a number, as far as other nodes have handed them on.
+pub(crate) fn newer_data_keys(sql: &Sql<'_>, known: u32) -> Result<Vec<WrappedKey>, StoreError> {
+    let text = "SELECT id, wrapped, sealings, handed FROM data_keys WHERE id > ?1 ORDER BY id";
+    sql.all(text, values![known], |row| data_key(row, row.opt_sealed(3)?))
+}
+
+fn data_key(row: &Row<'_>, handed: Option<SealedBytes>) -> Result<WrappedKey, StoreError> {
+    let id = u32::try_from(row.count(0)?).map_err(|_| StoreError::damaged("the number of a data key"))?;
+    Ok(WrappedKey { id, wrapped: row.sealed(1)?, sealings: row.count(2)?, handed })
 }
 
 /// Opens the key ring and proves it on the canary, before anything else is touched.
@@ -276,21 +295,13 @@ fn unlock(
         true => OpenError::KeyRingDamaged { database: database(), what: format!("data key {id} does not open") },
         false => OpenError::WrongMasterKey { database: database(), given, expected },
     })?;
-    let sealed = meta(sql, "canary")?.map(crate::seal::SealedBytes::stored);
+    let sealed = meta(sql, "canary")?.map(SealedBytes::stored);
     let sings = sealed.is_some_and(|sealed| ring.open_at(canary(), &sealed).is_ok_and(|text| *text == CANARY));
     if !sings {
         let what = "the canary does not open".to_owned();
         return Err(OpenError::KeyRingDamaged { database: database(), what });
     }
     Ok((ring, installation))
-}
-
-/// This process holds the data folder, so no lease of another one is alive. Open intents stay: they say that a token
-/// may have been spent.
-fn end_leases(sql: &Sql<'_>, node: &NodeId) -> Result<(), StoreError> {
-    let text = "UPDATE lives SET lease_until = 0, lease_owner = CASE WHEN attempt IS NULL THEN NULL ELSE lease_owner END \
-                WHERE lease_owner IS NOT NULL AND lease_owner <> ?1";
-    sql.run(text, values![node]).map(drop)
 }
 
 fn load(
@@ -300,23 +311,26 @@ fn load(
     entropy: SharedEntropy,
     options: &OpenOptions,
 ) -> Result<Shared, StoreError> {
-    let clients = integrations::load(sql, &ring, options.providers.as_ref())?;
-    let mut counts: BTreeMap<_, StatusCounts> = BTreeMap::new();
-    for (integration, status, count) in integrations::count(sql)? {
-        counts.entry(integration).or_default().add(&status, count);
-    }
-    let keys = keys::load(sql)?;
-    Ok(Shared {
+    let counts = memory::load_counts(sql)?;
+    let feed = Feed::new(sql.position()?, events::newest(sql)?);
+    let shared = Shared {
         ring,
         entropy,
         node: options.node.clone(),
         installation,
         cache: ReadCache::new(options.cache_bytes),
-        integrations: RwLock::new(clients.into_iter().map(|one| (one.name.clone(), one)).collect()),
-        keys: RwLock::new(keys.into_iter().map(|one| (one.id.clone(), one)).collect()),
+        cache_grace: options.cache_grace,
+        rules: options.database_clock,
+        integrations: RwLock::default(),
+        keys: RwLock::default(),
         counts: Mutex::new(counts),
         events: broadcast::Sender::new(FEED),
+        feed,
         tally: Mutex::default(),
         resolver: options.providers.clone(),
-    })
+    };
+    let registry = shared.load_registry(sql)?;
+    *shared.integrations.write().unwrap_or_else(PoisonError::into_inner) = registry.integrations;
+    *shared.keys.write().unwrap_or_else(PoisonError::into_inner) = registry.keys;
+    Ok(shared)
 }

@@ -130,20 +130,21 @@ impl Cluster {
 
     /// The URL of a new, empty schema.
     pub fn schema(&self) -> String {
-        static MADE: Mutex<u32> = Mutex::new(0);
-        let number = {
-            let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-            *made += 1;
-            *made
-        };
-        let name = format!("home_{number}");
+        let name = new_name();
         self.run(&format!("CREATE SCHEMA {name}"));
-        format!("{}&options=-c%20search_path%3D{name}", url_at(&self.folder))
+        format!("{}&options=-c%20search_path%3D{name}", url_at(&self.folder, "postgres"))
+    }
+
+    /// The URL of a new, empty database: for who wants to know which connections are his.
+    pub fn database(&self) -> String {
+        let name = new_name();
+        self.run(&format!("CREATE DATABASE {name}"));
+        url_at(&self.folder, &name)
     }
 
     /// The same schema through a socket in another folder.
     pub fn through(&self, schema: &str, folder: &Path) -> String {
-        schema.replacen(&url_at(&self.folder), &url_at(folder), 1)
+        schema.replacen(&self.folder.display().to_string(), &folder.display().to_string(), 1)
     }
 
     /// A client of a schema, which does what its input says.
@@ -163,8 +164,15 @@ impl Cluster {
     }
 }
 
-fn url_at(folder: &Path) -> String {
-    format!("postgres://evergrant@/postgres?host={}", folder.display())
+fn url_at(folder: &Path, database: &str) -> String {
+    format!("postgres://evergrant@/{database}?host={}", folder.display())
+}
+
+fn new_name() -> String {
+    static MADE: Mutex<u32> = Mutex::new(0);
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    *made += 1;
+    format!("home_{made}")
 }
 
 /// PostgreSQL refuses to run as root: then it runs as the user that its package made.

@@ -26,7 +26,7 @@ use crate::scene::{Person, Scene, text};
 use crate::waiting::pass;
 
 /// Whether several processes work on one database.
-pub const SEVERAL_NODES: bool = false;
+pub const SEVERAL_NODES: bool = true;
 
 /// How long something is waited for that comes at once if it comes at all.
 const SOON: Duration = Duration::from_secs(20);

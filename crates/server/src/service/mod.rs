@@ -6,6 +6,7 @@ pub mod checkup;
 mod client;
 pub mod connect;
 pub mod connections;
+mod dead;
 pub mod declare;
 pub mod disconnect;
 pub mod error;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use evergrant_core::id::IntegrationName;
 use evergrant_core::time::Timestamp;
-use evergrant_store::{IntegrationNumbers, StatusCounts};
+use evergrant_store::{IntegrationNumbers, Nodes, StatusCounts};
 
 use super::Service;
 use super::access::{Caller, Scope};
@@ -74,7 +74,8 @@ impl Service {
     pub async fn levels(&self, scope: &Scope) -> Result<Levels, Refusal> {
         let now = self.now();
         let refresh_lag = self.refresh_lag(now).await?;
-        let mut levels = Levels { refresh_lag, tally: self.store.tally(), ..Levels::default() };
+        let (tally, nodes) = (self.store.tally(), self.store.nodes());
+        let mut levels = Levels { refresh_lag, tally, nodes, ..Levels::default() };
         for one in self.numbers(scope, now).await? {
             let name = &one.integration;
             let by_status = self.by_status(name, one.connections);
@@ -111,7 +112,7 @@ impl Service {
 }
 
 /// Whether calls should be sent here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Readiness {
     /// The database and the journal can be written.
     pub database: bool,
@@ -119,12 +120,21 @@ pub struct Readiness {
     pub key_ring: bool,
     /// Refreshes can be sent: the service is not stopping.
     pub refresher: bool,
+    /// What is known of the nodes of the database; none where this process works on it alone.
+    pub nodes: Option<Nodes>,
+    /// What is wrong with the database, for a person.
+    pub detail: Option<String>,
 }
 
 impl Readiness {
     /// Whether everything is well.
-    pub const fn all(self) -> bool {
-        self.database && self.key_ring && self.refresher
+    pub fn all(&self) -> bool {
+        self.database && self.key_ring && self.refresher && self.hears()
+    }
+
+    /// Whether what other nodes commit is heard, so that what is in memory may be shown.
+    pub fn hears(&self) -> bool {
+        self.nodes.is_none_or(|nodes| nodes.trusted)
     }
 }
 
@@ -139,6 +149,8 @@ impl Service {
             database: database.is_ok(),
             key_ring: self.store.derived_key("readiness").is_ok(),
             refresher: !self.stop.is_cancelled(),
+            nodes: self.store.nodes(),
+            detail: database.err().map(|error| error.to_string()),
         }
     }
 }

@@ -13,6 +13,7 @@ mod killed;
 mod kinds;
 mod late;
 mod leaks;
+mod nodes;
 mod oauth1;
 mod odd_authorize;
 mod pairs;

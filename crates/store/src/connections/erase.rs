@@ -103,6 +103,6 @@ fn erase_one(
     let (integration, from) = (connection.integration.clone(), Some(connection.life.status.word().to_owned()));
     tx.after_commit(Effect::Counted { integration, from, to: None });
     tx.after_commit(Effect::Forget(connection.id.clone()));
-    tx.after_commit(Effect::Owner((connection.integration.clone(), connection.subject.clone())));
+    tx.after_commit(Effect::Owner(shared.owner(&connection.integration, &connection.subject)));
     Ok(())
 }

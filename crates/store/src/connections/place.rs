@@ -253,7 +253,7 @@ fn create(
     let all = values![id, integration, status, document, expires_at, decided.next_at, life.last_forced_at, now];
     tx.run_one("lives", text, all)?;
     grants::put(tx, &id, &SealedGrant::seal(&shared.ring, "grants", id.as_str(), 1, &new.grant)?)?;
-    tx.after_commit(Effect::Owner((new.integration, new.subject)));
+    tx.after_commit(Effect::Owner(shared.owner(&new.integration, &new.subject)));
     let record = reread(tx, &id)?;
     tell(tx, shared, &record.connection, "", (&decided.notices, &decided.events), now)?;
     audit::write(tx, new.audit.map(|line| line.about(id.as_str())).as_ref(), now)?;

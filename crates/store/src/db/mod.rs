@@ -14,20 +14,25 @@ mod sql;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod value;
 mod writer;
 
 pub use database::Database;
 pub(crate) use database::{Opening, Schema};
+pub(crate) use postgres::Listener;
 pub use postgres::{DatabaseServer, NotAServer};
-pub(crate) use readers::Readers;
+pub(crate) use readers::{Learn, Readers};
 pub(crate) use select::Select;
 pub(crate) use sql::{Row, Sql};
+pub(crate) use turn::{Former, Look, Told, Turn};
 pub(crate) use value::ToValue;
 pub(crate) use writer::{Household, Unit, Writer};
 
 /// The newest schema that this binary knows: how many steps there are, the same for both databases.
-pub(crate) const SCHEMA: u32 = 2;
+pub(crate) const SCHEMA: u32 = 3;
+/// The oldest schema whose binaries may write beside this one, while the nodes on a server are replaced one by one.
+pub(crate) const WRITES_FROM: u32 = 3;
 
 /// The values of a statement, in the order of its numbers.
 macro_rules! values {

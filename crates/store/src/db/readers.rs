@@ -16,6 +16,9 @@ const GROUP: usize = 64;
 /// At most so many reads wait.
 const WAITING: usize = 65_536;
 
+/// Learns data keys that another node has made, from the snapshot in which they first may be needed.
+pub(crate) type Learn = Arc<dyn Fn(&Sql<'_>, u32) -> Result<(), StoreError> + Send + Sync>;
+
 type Read = Box<dyn FnOnce(Result<&Sql<'_>, StoreError>) + Send>;
 
 /// The readers.
@@ -26,15 +29,15 @@ pub(crate) struct Readers {
 
 impl Readers {
     /// Starts a thread for each connection.
-    pub fn start(connections: Vec<Reader>) -> std::io::Result<Self> {
+    pub fn start(connections: Vec<Reader>, learn: &Learn) -> std::io::Result<Self> {
         let queue = Arc::new(Queue::new(WAITING));
         let readers = Readers { queue: queue.clone(), threads: Mutex::default() };
         for reader in connections {
-            let queue = queue.clone();
+            let (queue, learn) = (queue.clone(), learn.clone());
             let builder = std::thread::Builder::new().name("eg-reader".to_owned());
             let thread = builder.spawn(move || {
                 while let Taken::Items(group) = queue.take(GROUP, None) {
-                    snapshot(&reader, group);
+                    snapshot(&reader, &learn, group);
                 }
             })?;
             readers.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
@@ -78,14 +81,16 @@ impl Drop for Readers {
     }
 }
 
-fn snapshot(reader: &Reader, group: Vec<Read>) {
-    let mut begun = reader.begin();
+fn snapshot(reader: &Reader, learn: &Learn, group: Vec<Read>) {
     let sql = reader.sql();
+    let newest = reader.begin();
+    let is_open = newest.is_ok();
+    let mut begun = newest.and_then(|newest| newest.map_or(Ok(()), |newest| learn(&sql, newest)));
     for read in group {
         read(begun.as_ref().map(|()| &sql).map_err(Clone::clone));
         begun = begun.and_then(|()| reader.mend());
     }
-    if begun.is_ok() {
+    if is_open {
         reader.end();
     }
 }

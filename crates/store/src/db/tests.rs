@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use rusqlite::Connection;
 
 use super::base::Base;
-use super::{Household, Unit, Writer, values};
+use super::{Household, Turn, Unit, Writer, values};
 use crate::error::{StoreError, Trouble};
 
 #[derive(Default)]
@@ -19,7 +19,7 @@ impl Household<u32> for Noting {
     fn before(&mut self, _: &Unit<'_, u32>) -> Result<(), StoreError> {
         Ok(())
     }
-    fn after(&mut self, effects: Vec<u32>) {
+    fn after(&mut self, effects: Vec<u32>, _: Option<Turn>) {
         self.0.lock().expect("the log").applied.extend(effects);
     }
 }

@@ -4,17 +4,20 @@
 //! each caller. A use that fails is rolled back alone. A commit that fails fails everybody who was in it. A caller who
 //! goes away changes nothing: his use still runs.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use evergrant_core::planted::{self, Bug};
+use evergrant_core::time::Timestamp;
 use tokio::sync::oneshot;
 
 use super::base::{Base, Commit};
 use super::sql::Sql;
+use super::turn::Turn;
 use crate::error::{StoreError, Trouble};
 use crate::queue::{NotTaken, Queue, Taken};
 
@@ -28,6 +31,8 @@ const ASKED: Duration = Duration::from_secs(5);
 /// A use at work: statements, and what is to be done after the commit.
 pub(crate) struct Unit<'a, E> {
     sql: Sql<'a>,
+    turn: Option<Turn>,
+    told: Cell<bool>,
     effects: RefCell<Vec<E>>,
 }
 
@@ -38,7 +43,33 @@ impl<'a, E> Deref for Unit<'a, E> {
     }
 }
 
-impl<E> Unit<'_, E> {
+impl<'a, E> Unit<'a, E> {
+    fn new(base: &'a Base, turn: Option<Turn>) -> Self {
+        Unit { sql: base.sql(), turn, told: Cell::new(false), effects: RefCell::default() }
+    }
+
+    /// The turn in which this is written; none where one process works alone.
+    pub fn turn(&self) -> Option<Turn> {
+        self.turn
+    }
+
+    /// The clock that leases go by: the database's, where several nodes share it; else the caller's.
+    pub fn lease_time(&self, now: Timestamp) -> Timestamp {
+        self.turn.and_then(|turn| turn.clock).filter(|_| !planted::is(Bug::WallClockLeases)).unwrap_or(now)
+    }
+
+    /// What the other nodes must hear of this group.
+    pub fn tell(&self, node: &str, document: &str) -> Result<(), StoreError> {
+        let Some(turn) = self.turn else { return Ok(()) };
+        self.told.set(true);
+        self.sql.tell(turn.seq, node, document)
+    }
+
+    /// What has been asked so far to be done after the commit.
+    pub fn look<T>(&self, look: impl FnOnce(&[E]) -> T) -> T {
+        look(&self.effects.borrow())
+    }
+
     /// After the commit, and before anybody is answered.
     pub fn after_commit(&self, effect: E) {
         self.effects.borrow_mut().push(effect);
@@ -96,8 +127,16 @@ where
 pub(crate) trait Household<E>: Send {
     /// Runs first in each transaction.
     fn before(&mut self, unit: &Unit<'_, E>) -> Result<(), StoreError>;
+    /// Runs last in each transaction.
+    fn last(&mut self, _: &Unit<'_, E>) -> Result<(), StoreError> {
+        Ok(())
+    }
     /// Runs after the commit, before any caller is answered.
-    fn after(&mut self, effects: Vec<E>);
+    fn after(&mut self, effects: Vec<E>, turn: Option<Turn>);
+    /// Runs in a transaction of its own when nothing more is let in.
+    fn leave(&mut self, _: &Unit<'_, E>) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// The writer.
@@ -121,6 +160,7 @@ impl<E: Send + 'static> Writer<E> {
                     Taken::Closed => break,
                 }
             }
+            work.leave();
             work.base.end();
         })?;
         Ok(Writer { queue, thread: Mutex::new(Some(thread)) })
@@ -172,13 +212,20 @@ struct Work<E> {
     base: Base,
     household: Box<dyn Household<E>>,
     /// What the last group asked to be done after its commit, while it is not known whether that held.
-    unknown: Option<Vec<E>>,
+    unknown: Option<Group<E>>,
+}
+
+/// What follows from a group that has been committed.
+struct Group<E> {
+    effects: Vec<E>,
+    turn: Option<Turn>,
+    told: bool,
 }
 
 /// A group that did not commit, or of which that is not known.
 struct Failed<E> {
     error: StoreError,
-    unknown: Option<Vec<E>>,
+    unknown: Option<Group<E>>,
 }
 
 impl<E> From<StoreError> for Failed<E> {
@@ -229,19 +276,52 @@ impl<E> Work<E> {
     }
 
     fn transaction(&mut self, group: &mut [Box<dyn Waiting<E>>]) -> Result<(), Failed<E>> {
-        self.base.begin()?;
-        let unit = Unit { sql: self.base.sql(), effects: RefCell::new(Vec::new()) };
+        let turn = self.base.begin()?;
+        let unit = Unit::new(&self.base, turn);
         self.household.before(&unit)?;
         for waiting in group {
             in_savepoint(&self.base, &unit, waiting.as_mut())?;
         }
-        let effects = unit.effects.into_inner();
+        self.household.last(&unit)?;
+        let group = Group { turn, told: unit.told.get(), effects: unit.effects.into_inner() };
         match self.base.commit() {
-            Commit::Held => self.household.after(effects),
+            Commit::Held => self.held(group),
             Commit::Failed(error) => return Err(error.into()),
-            Commit::Unknown => return Err(Failed { error: unanswered(), unknown: Some(effects) }),
+            Commit::Unknown => return Err(Failed { error: unanswered(), unknown: Some(group) }),
         }
         Ok(())
+    }
+
+    fn held(&mut self, group: Group<E>) {
+        self.household.after(group.effects, group.turn);
+        if group.told {
+            self.base.call();
+        }
+    }
+
+    /// The last group: what this process held is let go of, so that nobody need wait for its end.
+    fn leave(&mut self) {
+        if self.base.rhythm().is_none() {
+            return;
+        }
+        let left = self.settle().and_then(|()| {
+            let turn = self.base.begin()?;
+            let unit = Unit::new(&self.base, turn);
+            self.household.leave(&unit)?;
+            self.household.last(&unit)?;
+            match self.base.commit() {
+                Commit::Held => Ok(()),
+                Commit::Failed(error) => Err(error),
+                Commit::Unknown => Err(unanswered()),
+            }
+        });
+        match left {
+            Ok(()) => self.base.call(),
+            Err(error) => {
+                self.base.roll_back();
+                tracing::warn!(%error, "what this process held could not be let go of; it ends by itself");
+            }
+        }
     }
 
     /// Asks for a while whether the last commit held; beyond it its callers hear that it is not known.
@@ -250,7 +330,7 @@ impl<E> Work<E> {
         loop {
             match self.base.has_committed() {
                 Ok(true) => {
-                    self.household.after(self.unknown.take().unwrap_or_default());
+                    self.unknown.take().into_iter().for_each(|group| self.held(group));
                     return Ok(());
                 }
                 Ok(false) => {
@@ -267,12 +347,12 @@ impl<E> Work<E> {
 
     /// Nothing is written, and nothing in memory is trusted to be current, before the last commit is known.
     fn settle(&mut self) -> Result<(), StoreError> {
-        let Some(effects) = self.unknown.take() else { return Ok(()) };
+        let Some(group) = self.unknown.take() else { return Ok(()) };
         match self.base.has_committed() {
-            Ok(true) => self.household.after(effects),
+            Ok(true) => self.held(group),
             Ok(false) => {}
             Err(error) => {
-                self.unknown = Some(effects);
+                self.unknown = Some(group);
                 return Err(error);
             }
         }

@@ -53,6 +53,12 @@ impl<K: Kind> Home<K> {
         Home { place: K::make(&folder), folder, kind: PhantomData }
     }
 
+    /// In a database of its own on the server, where all connections belong to it.
+    pub fn in_a_database() -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        Home { place: Place::Url(Cluster::shared().database()), folder, kind: PhantomData }
+    }
+
     /// The database's file.
     pub fn database(&self) -> PathBuf {
         match &self.place {
@@ -72,6 +78,8 @@ impl<K: Kind> Home<K> {
         };
         let key = MasterKey::from_hex(MASTER).expect("64 digits");
         let mut options = OpenOptions::new(database, self.folder.path().to_owned(), key, node());
+        // The tests tell the time.
+        options.database_clock = false;
         options.journal = JournalOptions { segment_bytes: 64 << 10, ..JournalOptions::default() };
         options
     }

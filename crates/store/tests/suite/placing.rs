@@ -92,7 +92,7 @@ async fn an_answer_for_a_connection_that_was_ended_meanwhile_is_revoked_and_not_
     let id = import(&store, "ann", "one").await;
     let leased = claim(&store, &id, now()).await;
     let (first, second) = (attempt(), attempt());
-    assert_eq!(store.mark_sending(&leased, &first, now()).await.unwrap(), Gate::Open);
+    assert_eq!(store.mark_sending(&leased, &first, now(), LEASE).await.unwrap(), Gate::Open);
     store.disconnect(&id, ended(false), None, after(1)).await.unwrap();
     let committed = store.commit_success(&leased.source(), success(&first, "two"), after(2)).await.unwrap();
     assert!(matches!(committed, Committed::Disconnected));

@@ -99,7 +99,11 @@ fn does_not_open(error: &StartError) -> Check {
 
 async fn ready(client: &Client) -> Result<Check> {
     match client.get(Route::root("readyz")).await {
-        Ok(_) => Ok(Check::of("service", "ready", Vec::new())),
+        Ok(said) => {
+            let nodes = said["nodes"]["living"].as_u64().filter(|living| *living > 1);
+            let what = nodes.map_or_else(|| "ready".to_owned(), |living| format!("ready; {living} nodes live"));
+            Ok(Check::of("service", what, Vec::new()))
+        }
         Err(CliError::Problem(problem)) => {
             let remedy = "Look at the service's log; it goes on trying by itself.";
             Ok(Check::of("service", "not ready", vec![Finding::new(problem.to_string(), remedy)]))
@@ -115,6 +119,11 @@ async fn here(client: &Client, console: &Console) -> Result<Vec<Check>> {
     ];
     checks.extend(what_is_registered(client, console).await?);
     let Some(app) = client.app() else { return Ok(checks) };
+    if let Some(nodes) = app.service().store.nodes() {
+        // This command is one of them while it runs.
+        let others = nodes.living.saturating_sub(1);
+        checks.push(Check::of("nodes", format!("{others} others work on this database"), Vec::new()));
+    }
     let odd = app.service().values_that_cannot_be_tokens().await;
     let odd = odd.map_err(|refusal| CliError::Refused(refusal.to_string()))?;
     let findings = odd.iter().map(|odd| {

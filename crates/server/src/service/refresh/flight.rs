@@ -5,6 +5,7 @@
 //! by generation and fence).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use evergrant_core::circuit::Trial;
 use evergrant_core::connection::Status;
@@ -15,10 +16,10 @@ use evergrant_core::outcome::{Class, Failure};
 use evergrant_core::planted::{self, Bug};
 use evergrant_core::policy::Policy;
 use evergrant_core::provider::Unfilled;
-use evergrant_core::schedule;
+use evergrant_core::schedule::{self, MinTtl};
 use evergrant_core::time::Timestamp;
-use evergrant_store::StoreError;
 use evergrant_store::refresh::{Claim, Leased};
+use evergrant_store::{StoreError, Watch};
 
 use super::gate::{Gate, Probe, Slot, Urgency};
 use super::judge::Judgement;
@@ -37,6 +38,8 @@ pub(super) struct Flight<'a> {
     pub(super) unfilled: Option<Unfilled>,
     pub(super) policy: Policy,
     pub(super) gate: Arc<Gate>,
+    /// The generation of the grant when it began.
+    generation: Option<u64>,
 }
 
 /// Flies: from the claim to the commit.
@@ -60,31 +63,77 @@ async fn try_fly(
     trigger: Trigger,
     slot: Option<Slot>,
 ) -> Result<Landing, StoreError> {
-    let inner = &refresher.0;
-    let Some(flight) = Flight::of(refresher, id, trigger).await? else { return Ok(Landing::NotSent(NotSent::Gone)) };
-    if let Trigger::Judge(judgement) = trigger {
-        return flight.judged(judgement).await;
+    let mut slot = slot;
+    // Before anything is read: what another node commits from now on is told.
+    let watch = refresher.0.store.watch(id);
+    loop {
+        let Some(flight) = Flight::of(refresher, id, trigger).await? else {
+            return Ok(Landing::NotSent(NotSent::Gone));
+        };
+        let landing = flight.tried_once(slot.take()).await?;
+        // Nobody waits for a flight in the background, and its place is wanted by others.
+        let Landing::NotSent(NotSent::Elsewhere { until }) = landing else { return Ok(landing) };
+        if trigger == Trigger::Background {
+            return Ok(landing);
+        }
+        if let Some(landing) = flight.ended_elsewhere(&watch, until).await? {
+            return Ok(landing);
+        }
     }
-    let _probe = match flight.barred() {
-        Ok(probe) => probe,
-        Err(why) => return Ok(Landing::NotSent(why)),
-    };
-    let urgency = if trigger == Trigger::Background { Urgency::Background } else { Urgency::Waiting };
-    let _slot = match slot {
-        Some(slot) => Some(slot),
-        None => flight.gate.slot(urgency).await,
-    };
-    let rate = flight.integration.provider.refresh_rate_per_minute;
-    let pause = flight.gate.take_rate(rate, inner.clock.now());
-    if !pause.is_zero() {
-        inner.clock.sleep(pause).await;
-    }
-    let landed = flight.claimed().await;
-    flight.tried(landed.as_ref().ok());
-    landed
 }
 
 impl<'a> Flight<'a> {
+    /// One try; ends at once where another node has the lease.
+    async fn tried_once(&self, slot: Option<Slot>) -> Result<Landing, StoreError> {
+        let (flight, inner, trigger) = (self, self.inner, self.trigger);
+        if let Trigger::Judge(judgement) = trigger {
+            return flight.judged(judgement).await;
+        }
+        let _probe = match flight.barred() {
+            Ok(probe) => probe,
+            Err(why) => return Ok(Landing::NotSent(why)),
+        };
+        let urgency = if trigger == Trigger::Background { Urgency::Background } else { Urgency::Waiting };
+        let _slot = match slot {
+            Some(slot) => Some(slot),
+            None => flight.gate.slot(urgency).await,
+        };
+        let rate = flight.integration.provider.refresh_rate_per_minute.map(|rate| super::share(rate, inner.nodes()));
+        let pause = flight.gate.take_rate(rate, inner.clock.now());
+        if !pause.is_zero() {
+            inner.clock.sleep(pause).await;
+        }
+        let landed = flight.claimed().await;
+        flight.tried(landed.as_ref().ok());
+        landed
+    }
+
+    /// Waits until another node has ended its refresh, or may not be at it any more. What it brought is the outcome of this
+    /// flight too; none: it is to be looked at again.
+    async fn ended_elsewhere(&self, watch: &Watch, until: Timestamp) -> Result<Option<Landing>, StoreError> {
+        let rest = until.until_from(self.inner.clock.now()).max(Duration::from_millis(20));
+        tokio::select! {
+            () = watch.changed() => {}
+            () = self.inner.clock.sleep(rest) => {}
+            () = self.inner.stop.cancelled() => return Ok(Some(Landing::NotSent(NotSent::Elsewhere { until }))),
+        }
+        let Some(record) = self.inner.store.token_record(self.id, true).await? else {
+            return Ok(Some(Landing::NotSent(NotSent::Gone)));
+        };
+        let life = &record.connection.life;
+        if life.grant.as_ref().map(|facts| facts.generation) != self.generation {
+            return Ok(Some(Landing::Refreshed(record)));
+        }
+        let min_ttl = match self.trigger {
+            Trigger::Demand(min_ttl) => min_ttl,
+            _ => MinTtl::Default,
+        };
+        let now = self.inner.clock.now();
+        let wanted = schedule::demand(life, &self.integration.provider, &self.policy, min_ttl, now);
+        let over = !matches!(wanted, schedule::Demand::Refresh { .. });
+        Ok(over.then_some(Landing::NotSent(NotSent::Changed)))
+    }
+
     /// What is fixed for a flight of this connection; none if it or its integration is gone.
     pub(super) async fn of(
         refresher: &'a Refresher,
@@ -101,8 +150,9 @@ impl<'a> Flight<'a> {
         let kind = record.connection.account.as_ref().and_then(|account| account.kind.as_deref());
         let integration = integration.of_kind(kind);
         let policy = integration.policy(&inner.base);
-        let gate = inner.gates.of(&integration.name, &policy);
-        Ok(Some(Flight { refresher, inner, id, trigger, integration, unfilled, policy, gate }))
+        let gate = inner.gate(&integration.name, &policy);
+        let generation = record.connection.life.grant.as_ref().map(|facts| facts.generation);
+        Ok(Some(Flight { refresher, inner, id, trigger, integration, unfilled, policy, gate, generation }))
     }
 
     /// Why nothing may be sent through this integration at all; else, where it is misconfigured, the one probe.

@@ -189,7 +189,10 @@ impl Flight<'_> {
         }
         let landing = match self.stored(&leased.source(), &commit).await {
             Committed::Stored { record, .. } => Landing::Refreshed(record),
-            Committed::Superseded { record } => Landing::Overtaken(record),
+            Committed::Superseded { record } => {
+                tracing::warn!(connection = %self.id, "an answer came too late: a newer grant is stored. It changes nothing, and is kept as a spare");
+                Landing::Overtaken(record)
+            }
             Committed::Disconnected => Landing::NotSent(NotSent::Gone),
         };
         self.mended().await;
@@ -374,7 +377,10 @@ impl Flight<'_> {
         loop {
             match self.inner.store.commit_verdict(leased, commit.clone(), self.inner.clock.now()).await {
                 Ok(VerdictCommitted::Stored(record)) => return Some(record),
-                Ok(VerdictCommitted::FenceLost | VerdictCommitted::GrantChanged) => return None,
+                Ok(VerdictCommitted::FenceLost | VerdictCommitted::GrantChanged) => {
+                    tracing::warn!(connection = %self.id, "the outcome of a refresh came too late: another lease or a newer grant holds. It changes nothing");
+                    return None;
+                }
                 Err(error) => {
                     tracing::error!(connection = %self.id, %error, "the outcome of a refresh is not stored yet; it is tried again");
                     self.inner.clock.sleep(COMMIT_RETRY).await;

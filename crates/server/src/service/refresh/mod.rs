@@ -39,7 +39,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::SharedClock;
 use crate::metrics::Metrics;
 use crate::provider::{Answer, Transport};
-use gate::{Closed, Gates, Slot};
+use gate::{Closed, Gate, Gates, Slot};
 use judge::Judgement;
 
 /// Why a refresh is wanted.
@@ -137,12 +137,27 @@ pub(crate) struct Inner {
     public_url: String,
 }
 
+/// One of `nodes` equal shares; at least one.
+fn share(whole: u32, nodes: u32) -> u32 {
+    (whole / nodes.max(1)).max(1)
+}
+
 /// How long nothing is begun after the storage has failed.
 const STORAGE_RETRY: Duration = Duration::from_secs(5);
 
 impl Inner {
     fn attempt_id(&self) -> AttemptId {
         AttemptId::make(self.clock.now(), self.entropy.id())
+    }
+
+    /// The gate of an integration, with this node's share of what the integration allows.
+    fn gate(&self, name: &IntegrationName, policy: &Policy) -> Arc<Gate> {
+        self.gates.of(name, share(policy.concurrency, self.nodes()))
+    }
+
+    /// How many nodes share what an integration allows.
+    fn nodes(&self) -> u32 {
+        self.store.nodes().map_or(1, |nodes| nodes.living)
     }
 
     /// Spreads what belongs to one connection, always the same way: in 0..1.

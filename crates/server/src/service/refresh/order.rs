@@ -255,7 +255,7 @@ impl Refresher {
             _ => return PassOutcome::NotDue,
         };
         let limit = policy.connect_timeout + policy.answer_timeout;
-        let gate = self.0.gates.of(&integration.name, &policy);
+        let gate = self.0.gate(&integration.name, &policy);
         // The place is taken before the flight is known: a caller who joins must not wait behind the background.
         let Some(Some(slot)) = self.within(limit, gate.slot(Urgency::Background)).await else {
             return PassOutcome::Waiting;
@@ -378,7 +378,7 @@ impl Refresher {
                 return false;
             }
         }
-        let gate = self.0.gates.of(&integration.name, &integration.policy(&self.0.base));
+        let gate = self.0.gate(&integration.name, &integration.policy(&self.0.base));
         gate.free_slot().is_some_and(|slot| self.join(&due.id, Trigger::Background, Some(slot)).1)
     }
 

@@ -36,7 +36,7 @@ impl Flight<'_> {
         if planted::is(Bug::CommitErrorSpendsAgain) {
             let (source, now) = (leased.source(), self.inner.clock.now());
             if let Err(error) = self.inner.store.commit_success(&source, commit.clone(), now).await {
-                let failure = Failure::ambiguous(&format!("the commit failed: {error}"));
+                let failure = Failure::ambiguous(format!("the commit failed: {error}"));
                 return Some(self.refuse(leased, failure, of).await);
             }
         }

@@ -35,7 +35,7 @@ impl Refresher {
                 }
             }
         }
-        for intent in store.open_intents().await? {
+        for intent in store.open_intents(self.0.clock.now()).await? {
             // Flown under a lease: the unanswered sending becomes an uncertain attempt, and nothing is sent for it.
             drop(self.join(&intent.connection, Trigger::Background, None));
         }

@@ -3,7 +3,7 @@
 //! One sending at a time, and never a second one for the same token before the first has ended: with a whole answer, or
 //! with its connection closed. What an answer means is told in [`super::land`].
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use evergrant_core::circuit::Admission;
 use evergrant_core::grant::Grant;
@@ -25,6 +25,9 @@ use super::flight::Flight;
 use super::gate::Admitted;
 use super::{Landing, NotSent};
 use crate::provider::{Answer, Limits, Line, SendError};
+
+/// A sending that was written down so long ago does not leave any more.
+const STALE: Duration = Duration::from_secs(2);
 
 /// How one sending ended, as durable as it can be before the commit.
 pub(super) struct Sent {
@@ -193,11 +196,7 @@ impl Flight<'_> {
                 }
             };
             let attempt = self.inner.attempt_id();
-            let sent_at = self.inner.clock.now();
-            match self.inner.store.mark_sending(leased, &attempt, sent_at).await? {
-                SendingGate::Open => {}
-                SendingGate::FenceLost | SendingGate::GrantChanged => return Ok(Err(NotSent::Changed)),
-            }
+            let Some(sent_at) = self.let_out(leased, &attempt).await? else { return Ok(Err(NotSent::Changed)) };
             if let Ok(refused) = &last {
                 self.settled(refused);
             }
@@ -209,6 +208,22 @@ impl Flight<'_> {
             }
         }
         Ok(last)
+    }
+
+    /// Step 3: the sending is written down, and when; none where it may not leave. A process that was stopped between this and
+    /// the wire writes it down again: meanwhile somebody else may have come.
+    async fn let_out(&self, leased: &Leased, attempt: &AttemptId) -> Result<Option<Timestamp>, StoreError> {
+        loop {
+            let (at, asked) = (self.inner.clock.now(), Instant::now());
+            let answered = self.policy.answered_within();
+            match self.inner.store.mark_sending(leased, attempt, at, answered).await? {
+                SendingGate::FenceLost | SendingGate::GrantChanged => return Ok(None),
+                SendingGate::Open if asked.elapsed() < STALE.min(self.policy.lease) => return Ok(Some(at)),
+                SendingGate::Open => {
+                    tracing::warn!(connection = %self.id, "a sending was held up after it was written down");
+                }
+            }
+        }
     }
 
     /// An answer that another sending has overtaken needs no redo.

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use postgres::Config;
@@ -26,8 +25,6 @@ pub struct DatabaseServer {
     config: Config,
     name: String,
     roots: Option<PathBuf>,
-    /// Another process has taken the database over; nothing is read or written any more.
-    pub(super) lost: Arc<AtomicBool>,
 }
 
 /// A URL that names no PostgreSQL database.
@@ -70,7 +67,7 @@ impl DatabaseServer {
         config.keepalives_interval(Duration::from_secs(5)).keepalives_retries(3);
         // Where several hosts are named: the one that may be written, also after a fail-over.
         config.application_name("evergrant").target_session_attrs(TargetSessionAttrs::ReadWrite);
-        Ok(DatabaseServer { name: name(&config), config, roots: said.roots, lost: Arc::default() })
+        Ok(DatabaseServer { name: name(&config), config, roots: said.roots })
     }
 
     /// Connects; the answer is what the server or the system said.
