@@ -14,6 +14,7 @@ pub mod dice;
 mod history;
 pub mod home;
 pub mod judgement;
+pub mod many;
 pub mod moments;
 pub mod outages;
 pub mod place;

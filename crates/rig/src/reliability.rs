@@ -12,10 +12,11 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::dice::Dice;
+use crate::many::Fate;
 use crate::place::Place;
 use crate::plan::{Plan, kinds};
 use crate::tally::Tally;
-use crate::{outages, storm, syscalls};
+use crate::{many, outages, storm, syscalls};
 
 /// How much is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -51,11 +52,17 @@ pub enum Scenario {
     Replaced,
     /// Reconnects, imports and edits during refreshes.
     Edits,
+    /// Three processes, many callers, one expired grant.
+    Callers,
+    /// The same, and the process that calls the provider is killed.
+    OwnerKilled,
+    /// The same, and it is stopped for longer than its lease.
+    OwnerStopped,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Scenario; 10] = [
+    pub const ALL: [Scenario; 13] = [
         Scenario::KillsSqlite,
         Scenario::KillsPostgres,
         Scenario::SyscallsSqlite,
@@ -66,6 +73,9 @@ impl Scenario {
         Scenario::Pauses,
         Scenario::Replaced,
         Scenario::Edits,
+        Scenario::Callers,
+        Scenario::OwnerKilled,
+        Scenario::OwnerStopped,
     ];
 
     /// What it is, in a table.
@@ -81,6 +91,9 @@ impl Scenario {
             Scenario::Pauses => "process stopped for longer than its lease",
             Scenario::Replaced => "process asked to end under load",
             Scenario::Edits => "new consents and edits during refreshes",
+            Scenario::Callers => "3 nodes, many callers of one expired grant",
+            Scenario::OwnerKilled => "3 nodes, the one that calls the provider is killed",
+            Scenario::OwnerStopped => "3 nodes, the one that calls the provider is stopped for longer than its lease",
         }
     }
 
@@ -113,9 +126,32 @@ impl Scenario {
                 outages::pauses(&sqlite.with("lease", 2.0), seed, at(2, 50, 500), Duration::from_secs(3)).await
             }
             Scenario::Replaced => outages::replaced(&sqlite, seed, at(5, 200, 1000)).await,
+            Scenario::Callers => {
+                let (plan, each) = (nodes(server()), at(20, 500, 500));
+                let quick =
+                    many::callers(&plan, seed, at(2, 20, 200), each, Duration::from_millis(300), Fate::Nothing).await;
+                let plan = nodes(server());
+                let mut slow =
+                    many::callers(&plan, seed, at(0, 3, 10), each, Duration::from_secs(12), Fate::Nothing).await;
+                slow.add(quick);
+                slow
+            }
+            Scenario::OwnerKilled => {
+                let provider = Duration::from_secs(2);
+                many::callers(&nodes(server()), seed, at(2, 50, 500), 5, provider, Fate::Killed).await
+            }
+            Scenario::OwnerStopped => {
+                let provider = Duration::from_secs(3);
+                many::callers(&nodes(server()), seed, at(1, 50, 500), 5, provider, Fate::Stopped).await
+            }
             Scenario::Edits => outages::edits(&sqlite, seed, at(60, 2000, 10_000)).await,
         }
     }
+}
+
+/// Three processes with a short lease.
+fn nodes(plan: Plan) -> Plan {
+    Plan { nodes: 3, ..plan }.with("lease", 2.0).with("answer_timeout", 30.0)
 }
 
 /// Storms side by side: a service that starts leaves the machine to another one that is killed.

@@ -159,11 +159,24 @@ impl Scene {
     /// # Panics
     /// When it is refused.
     pub async fn import(&self, person: &Person) -> String {
+        self.import_that_ends(person, None).await
+    }
+
+    /// The same with an access token that has ended.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn import_expired(&self, person: &Person) -> String {
+        self.import_that_ends(person, Some(Timestamp::from_millis(self.judge.now().micros() / 1000 - 1000))).await
+    }
+
+    async fn import_that_ends(&self, person: &Person, end: Option<Timestamp>) -> String {
         let pair = self.judge.issue(&person.client, &person.account).expect("it is registered");
+        let end = end.unwrap_or_else(|| Timestamp::from_millis(pair.expires_at.micros() / 1000));
         let body = json!({
             "integration": person.client, "subject": person.account, "account_id": person.account,
             "access_token": pair.access_token, "refresh_token": pair.refresh_token,
-            "expires_at": Timestamp::from_millis(pair.expires_at.micros() / 1000),
+            "expires_at": end,
         });
         let api = self.api();
         let made = wait_for(AT_REST, "a connection", async || {

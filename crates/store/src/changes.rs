@@ -16,6 +16,8 @@ pub(crate) enum Change {
     Connection { id: ConnectionId },
     /// A lease on a connection has ended and nothing else.
     Freed { id: ConnectionId },
+    /// A connection was erased with its person: nothing of it may stay in any journal.
+    Erased { id: ConnectionId },
     /// A subject's connections have changed.
     Owner { tag: String },
     /// Connections of an integration have changed their status.
@@ -40,6 +42,7 @@ impl Change {
             Effect::Record(record) => Change::Connection { id: record.connection.id.clone() },
             Effect::Forget(id) => Change::Connection { id: id.clone() },
             Effect::Freed(id) => Change::Freed { id: id.clone() },
+            Effect::Erased(id) => Change::Erased { id: id.clone() },
             Effect::Owner(owner) => Change::Owner { tag: format!("{owner:032x}") },
             Effect::Counted { integration, from, to } => {
                 Change::Counted { integration: integration.clone(), from: from.clone(), to: to.clone() }

@@ -3,7 +3,7 @@
 //! Both are brought into the order of turns by one lock. What this node wrote into its memory is older than what it has
 //! heard already when its turn came first; then it is forgotten instead.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -32,6 +32,8 @@ pub(crate) struct Feed {
     nodes: AtomicU32,
     clock: Mutex<Option<(Timestamp, Instant)>>,
     waiting: Mutex<HashMap<ConnectionId, Arc<Notify>>>,
+    /// What others have erased and this node's journal may still hold.
+    erased: Mutex<BTreeSet<ConnectionId>>,
 }
 
 /// Up to which turns memory is true.
@@ -53,6 +55,7 @@ impl Feed {
             nodes: AtomicU32::new(1),
             clock: Mutex::default(),
             waiting: Mutex::default(),
+            erased: Mutex::default(),
         }
     }
 }
@@ -134,7 +137,7 @@ impl Shared {
             }
             Effect::Noticed(kind) => self.tally().noticed(kind),
             Effect::Forget(id) => self.cache.forget_record(&id),
-            Effect::Freed(_) => {}
+            Effect::Freed(_) | Effect::Erased(_) => {}
             Effect::Owner(owner) => self.cache.forget_owner(&owner),
             Effect::Counted { .. } if is_late(at.counts) => {}
             Effect::Counted { integration, from, to } => self.count(integration, from.as_ref(), to.as_ref()),
@@ -182,6 +185,7 @@ impl Shared {
                     self.wake(&id);
                 }
                 Change::Freed { id } => self.wake(&id),
+                Change::Erased { id } => self.hear_erased(BTreeSet::from([id])),
                 Change::Owner { tag } => {
                     u128::from_str_radix(&tag, 16).iter().for_each(|owner| self.cache.forget_owner(owner));
                 }
@@ -288,6 +292,14 @@ impl Shared {
 
     pub fn told_events(&self, newest: u64) {
         self.feed.last_event.store(newest, Ordering::Relaxed);
+    }
+
+    pub fn hear_erased(&self, ids: BTreeSet<ConnectionId>) {
+        lock(&self.feed.erased).extend(ids);
+    }
+
+    pub fn heard_erased(&self) -> BTreeSet<ConnectionId> {
+        std::mem::take(&mut *lock(&self.feed.erased))
     }
 
     /// Whether anybody waits for what another node does.

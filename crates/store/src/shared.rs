@@ -35,6 +35,8 @@ pub(crate) enum Effect {
     Forget(ConnectionId),
     /// A lease on a connection has ended.
     Freed(ConnectionId),
+    /// A connection was erased with its person.
+    Erased(ConnectionId),
     /// A subject's connections have changed.
     Owner(Owner),
     /// Connections of an integration have changed their status.

@@ -198,7 +198,7 @@ fn open(options: &OpenOptions, entropy: SharedEntropy, now: Timestamp) -> Result
     let following = Following::start(opening.listener(), shared.clone()).map_err(threads)?;
     let keeping = Keeping { shared: shared.clone(), count: None, key: None };
     let writer = Writer::start(opening.into_base(), Box::new(keeping)).map_err(threads)?;
-    let reads = ReadsLog::open(&options.data_dir.join(READS), options.audit_reads)?;
+    let reads = ReadsLog::open(&options.data_dir.join(READS), place, options.audit_reads)?;
     let inner = Inner { writer, readers, following, journal, reads, folder: Mutex::new(Some(folder)) };
     Ok(Store { inner: Arc::new(inner), shared })
 }

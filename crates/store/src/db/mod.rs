@@ -15,6 +15,7 @@ mod sqlite;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod unit;
 mod value;
 mod writer;
 
@@ -26,8 +27,9 @@ pub(crate) use readers::{Learn, Readers};
 pub(crate) use select::Select;
 pub(crate) use sql::{Row, Sql};
 pub(crate) use turn::{Former, Look, Told, Turn};
+pub(crate) use unit::{Household, Unit};
 pub(crate) use value::ToValue;
-pub(crate) use writer::{Household, Unit, Writer};
+pub(crate) use writer::Writer;
 
 /// The newest schema that this binary knows: how many steps there are, the same for both databases.
 pub(crate) const SCHEMA: u32 = 3;

@@ -28,4 +28,4 @@ macro_rules! suite {
 }
 
 suite!(sqlite, File, file);
-suite!(postgresql, Server, server, nodes);
+suite!(postgresql, Server, server, nodes, apart);
