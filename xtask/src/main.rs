@@ -70,7 +70,7 @@ enum Task {
         #[arg(long)]
         seed: Option<u64>,
         /// Processes that serve on one PostgreSQL.
-        #[arg(long, default_value_t = 1)]
+        #[arg(long, default_value_t = 3)]
         nodes: usize,
     },
     /// Runs every scenario of docs/reliability.md: quickly, or with the numbers of a night or of a release.

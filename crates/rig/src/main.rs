@@ -39,7 +39,7 @@ enum Task {
         #[arg(long)]
         seed: Option<u64>,
         /// Processes that serve on one PostgreSQL.
-        #[arg(long, default_value_t = 1)]
+        #[arg(long, default_value_t = 3)]
         nodes: usize,
     },
     /// Runs every scenario and prints the table of figures.

@@ -6,7 +6,7 @@ use evergrant_rig::reliability::{self, Scenario, Size};
 use evergrant_rig::{Dice, planted};
 
 /// What the suite's other tests, or another time, leave to it. The kills are in `killed`.
-const SCENARIOS: [Scenario; 7] = [
+const SCENARIOS: [Scenario; 8] = [
     Scenario::SyscallsSqlite,
     Scenario::DatabaseCrashes,
     Scenario::CommitsCut,
@@ -14,6 +14,7 @@ const SCENARIOS: [Scenario; 7] = [
     Scenario::Pauses,
     Scenario::Replaced,
     Scenario::Edits,
+    Scenario::Callers,
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,6 @@
 //! The real program as a process, in a folder of its own.
 
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 
 pub use evergrant_rig::{Dice, Serving};
 
@@ -29,5 +29,11 @@ impl Deref for Home {
 
     fn deref(&self) -> &Self::Target {
         &self.0
+    }
+}
+
+impl DerefMut for Home {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
     }
 }
