@@ -26,8 +26,8 @@ use super::gate::Admitted;
 use super::{Landing, NotSent};
 use crate::provider::{Answer, Limits, Line, SendError};
 
-/// A sending that was written down so long ago does not leave any more.
-const STALE: Duration = Duration::from_secs(2);
+/// How often a sending is written down that is held up each time.
+const MARKS: usize = 5;
 
 /// How one sending ended, as durable as it can be before the commit.
 pub(super) struct Sent {
@@ -196,7 +196,10 @@ impl Flight<'_> {
                 }
             };
             let attempt = self.inner.attempt_id();
-            let Some(sent_at) = self.let_out(leased, &attempt).await? else { return Ok(Err(NotSent::Changed)) };
+            let sent_at = match self.let_out(leased, &attempt).await? {
+                Ok(sent_at) => sent_at,
+                Err(why) => return Ok(Err(why)),
+            };
             if let Ok(refused) = &last {
                 self.settled(refused);
             }
@@ -210,20 +213,21 @@ impl Flight<'_> {
         Ok(last)
     }
 
-    /// Step 3: the sending is written down, and when; none where it may not leave. A process that was stopped between this and
-    /// the wire writes it down again: meanwhile somebody else may have come.
-    async fn let_out(&self, leased: &Leased, attempt: &AttemptId) -> Result<Option<Timestamp>, StoreError> {
-        loop {
+    /// Step 3: the sending is written down, and when. A process that was held up between this and the wire writes it down
+    /// again: its time, in which nobody else sends, must not be used up before the request leaves.
+    async fn let_out(&self, leased: &Leased, attempt: &AttemptId) -> Result<Result<Timestamp, NotSent>, StoreError> {
+        let answered = self.policy.answered_within();
+        for _ in 0..MARKS {
             let (at, asked) = (self.inner.clock.now(), Instant::now());
-            let answered = self.policy.answered_within();
             match self.inner.store.mark_sending(leased, attempt, at, answered).await? {
-                SendingGate::FenceLost | SendingGate::GrantChanged => return Ok(None),
-                SendingGate::Open if asked.elapsed() < STALE.min(self.policy.lease) => return Ok(Some(at)),
+                SendingGate::FenceLost | SendingGate::GrantChanged => return Ok(Err(NotSent::Changed)),
+                SendingGate::Open if asked.elapsed() < answered / 10 => return Ok(Ok(at)),
                 SendingGate::Open => {
-                    tracing::warn!(connection = %self.id, "a sending was held up after it was written down");
+                    tracing::warn!(connection = %self.id, "a sending was held up after it was written down; it is written down again");
                 }
             }
         }
+        Ok(Err(NotSent::Storage))
     }
 
     /// An answer that another sending has overtaken needs no redo.
