@@ -138,9 +138,6 @@ impl Flight<'_> {
         self.gate.ended(self.id, (class, retry_after), sent.admitted.take(), &self.policy, now);
         self.inner.metrics.refreshed(&self.integration.name, class, now.since(sent.sent_at));
         let of = Of { attempt: sent.attempt, sent_at: sent.sent_at };
-        if let Some(seq) = sent.journalled.filter(|_| planted::is(Bug::JournalForgetsEarly)) {
-            self.inner.store.journal().mark_committed(seq);
-        }
         let landing = match sent.outcome {
             Outcome::Success(tokens) => self.keep(&leased, *tokens, &of, sent.from.as_deref(), sent.whole).await,
             Outcome::Failure(failure) => self.refuse(&leased, failure, &of).await,
