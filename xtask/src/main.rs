@@ -15,6 +15,8 @@ mod links;
 mod metadata;
 mod needs;
 mod peers;
+mod release;
+mod rig;
 mod sizes;
 mod smoke;
 mod source;
@@ -43,7 +45,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         cargo: Vec<String>,
     },
-    /// Checks what no compiler sees: layers, file sizes, links, licences, bans, sources, unused dependencies.
+    /// Checks what no compiler sees: layers, file sizes, links, licences, bans, sources, unused dependencies, planted bugs.
     Check {
         /// Only these.
         checks: Vec<check::Check>,
@@ -56,6 +58,26 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Plants each bug in a build of its own, and says whether the rig catches it.
+    Planted {
+        /// Only this one.
+        #[arg(long)]
+        only: Option<String>,
+    },
+    /// Kills, pauses and cuts off real processes for some minutes, and says what was lost.
+    Chaos {
+        /// For how long.
+        #[arg(long, default_value_t = 5.0)]
+        minutes: f64,
+        /// Repeats the choices of another run.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Processes that serve on one PostgreSQL.
+        #[arg(long, default_value_t = 3)]
+        nodes: usize,
+    },
+    /// Runs every scenario of docs/reliability.md: quickly, or with the numbers of a night or of a release.
+    Reliability(rig::Reliability),
     /// Runs the README's first command and tries what the README says of it.
     Smoke {
         /// With the build that the tests have made, and without waiting for a renewal of every connection.
@@ -81,6 +103,9 @@ fn run(task: Task) -> Result<ExitCode, Error> {
         Task::Check { checks } => check::run(&workspace, &checks),
         Task::Fuzz(wish) => fuzz::run(&workspace, &wish),
         Task::Generate { check } => generate::run(&workspace, check),
+        Task::Planted { only } => rig::planted(&workspace, only.as_deref()),
+        Task::Chaos { minutes, seed, nodes } => rig::chaos(&workspace, minutes, seed, nodes),
+        Task::Reliability(flags) => rig::reliability(&workspace, &flags),
         Task::Smoke { quick } => smoke::run(&workspace, quick),
     }
 }

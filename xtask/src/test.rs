@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode, Stdio};
 use crate::command;
 use crate::error::Error;
 use crate::metadata::Workspace;
-use crate::{needs, peers};
+use crate::{needs, peers, rig};
 
 /// The sums over all test binaries.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -23,6 +23,7 @@ struct Tally {
 pub fn run(workspace: &Workspace, chosen: &[String]) -> Result<ExitCode, Error> {
     needs::provide()?;
     peers::install(workspace)?;
+    rig::build_planted(workspace)?;
     let mut cargo = command::cargo();
     cargo.args(["test", "--locked", "--no-fail-fast"]).current_dir(&workspace.root);
     if chosen.is_empty() {

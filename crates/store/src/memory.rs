@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use evergrant_core::id::{ConnectionId, IntegrationName, SubjectId};
 use evergrant_core::integration::Integration;
+use evergrant_core::planted::{self, Bug};
 use evergrant_core::time::Timestamp;
 use tokio::sync::Notify;
 
@@ -125,6 +126,8 @@ impl Shared {
         // Whether what is in memory is of a later turn already.
         let is_late = |known: u64| turn.is_some_and(|turn| turn <= known);
         match effect {
+            Effect::Record(record)
+                if planted::is(Bug::CacheKeepsDisconnected) && record.connection.life.grant.is_none() => {}
             Effect::Record(record) => {
                 self.wake(&record.connection.id);
                 match is_late(at.heard) {
@@ -265,6 +268,7 @@ impl Shared {
     /// About what the clock shows that leases go by.
     pub fn lease_time(&self, now: Timestamp) -> Timestamp {
         match *lock(&self.feed.clock) {
+            _ if planted::is(Bug::WallClockLeases) => now,
             Some((clock, at)) => clock.plus(at.elapsed()),
             None => now,
         }

@@ -24,6 +24,7 @@ mod refresh;
 mod reload;
 mod restored;
 mod revoked;
+mod rig;
 mod rotation;
 mod routes;
 mod serving;

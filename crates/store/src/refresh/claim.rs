@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use evergrant_core::id::{AttemptId, ConnectionId, IntegrationName};
+use evergrant_core::planted::{self, Bug};
 use evergrant_core::time::Timestamp;
 
 use super::{Claim, Forced, Gate, Leased, OpenIntent};
@@ -270,7 +271,18 @@ impl Store {
                         lease_until = CASE WHEN lease_until > ?6 THEN lease_until ELSE ?6 END WHERE connection_id = ?1 \
                         AND fence = ?2 AND generation = ?3 AND lease_until > ?5 AND status <> 'disconnected'";
             let (id, generation, at) = (&source.connection, source.generation, tx.lease_time(now));
+            if planted::is(Bug::IntentWithoutFence) || planted::is(Bug::FenceRemoved) {
+                let text = "UPDATE lives SET attempt = ?2, sending_at = ?3 WHERE connection_id = ?1";
+                tx.run(text, values![id, attempt, at])?;
+                super::attempts::begin(tx, &attempt, &source, &integration, &shared.node, now)?;
+                return Ok(Gate::Open);
+            }
+            let answered = if planted::is(Bug::ShortLease) { Duration::ZERO } else { answered };
             if tx.run(text, values![id, fence, generation, attempt, at, at.plus(answered)])? == 1 {
+                if planted::is(Bug::IntentClosedEarly) {
+                    let text = "UPDATE lives SET attempt = NULL, sending_at = NULL WHERE connection_id = ?1";
+                    tx.run(text, values![id])?;
+                }
                 super::attempts::begin(tx, &attempt, &source, &integration, &shared.node, now)?;
                 return Ok(Gate::Open);
             }

@@ -10,6 +10,7 @@ use evergrant_core::lifecycle::{self, Event, Transition};
 use evergrant_core::lifetime::{Expiry, TokenSet};
 use evergrant_core::notice::NoticeKind;
 use evergrant_core::outcome::{Class, Failure, Outcome};
+use evergrant_core::planted::{self, Bug};
 use evergrant_core::provider::ReplayKind;
 use evergrant_core::secret::RefreshToken;
 use evergrant_core::time::Timestamp;
@@ -30,7 +31,7 @@ use crate::provider::Answer;
 pub(super) const COMMIT_RETRY: Duration = Duration::from_millis(250);
 
 /// Which sending an outcome is of.
-struct Of {
+pub(super) struct Of {
     attempt: AttemptId,
     sent_at: Timestamp,
 }
@@ -163,9 +164,10 @@ impl Flight<'_> {
         let sent_from = from.or(leased.grant.as_deref());
         let rotated = tokens.refresh_token.is_some();
         let facts = self.facts(leased, &tokens, of.sent_at);
+        let kept = sent_from.and_then(|grant| grant.refresh_token.clone());
         let grant = Grant {
             access_token: Some(tokens.access_token),
-            refresh_token: tokens.refresh_token.or_else(|| sent_from.and_then(|grant| grant.refresh_token.clone())),
+            refresh_token: tokens.refresh_token.or(kept.filter(|_| !planted::is(Bug::EmptyRefreshTokenErases))),
             token_type: tokens.token_type,
         };
         let around = self.around(leased, false);
@@ -187,6 +189,10 @@ impl Flight<'_> {
             account: None,
             life: transition.life,
         };
+        #[cfg(feature = "planted")]
+        if let Some(landing) = self.planted_before_commit(leased, &commit, of).await {
+            return landing;
+        }
         let landing = match self.stored(&leased.source(), &commit).await {
             Committed::Stored { record, .. } => Landing::Refreshed(record),
             Committed::Superseded { record } => {
@@ -236,7 +242,7 @@ impl Flight<'_> {
     }
 
     /// No grant came: what follows is stored by fence, if the refresh token that was sent is still the stored one.
-    async fn refuse(&self, leased: &Leased, failure: Failure, of: &Of) -> Landing {
+    pub(super) async fn refuse(&self, leased: &Leased, failure: Failure, of: &Of) -> Landing {
         let now = self.inner.clock.now();
         let class = failure.class;
         let pulled_with = self.counted(class, now);

@@ -10,6 +10,8 @@ mod gate;
 mod judge;
 mod land;
 mod order;
+#[cfg(feature = "planted")]
+mod planted;
 mod recover;
 mod request;
 mod send;
@@ -264,8 +266,10 @@ impl Refresher {
         }
         let (told, landing) = watch::channel(None);
         flights.insert(id.clone(), landing.clone());
+        #[cfg(feature = "planted")]
+        let planted = id.clone();
         let (refresher, id) = (self.clone(), id.clone());
-        self.0.tasks.spawn(async move {
+        let _task = self.0.tasks.spawn(async move {
             let landed = flight::fly(&refresher, &id, trigger, slot).await;
             let inner = &refresher.0;
             if matches!(landed, Landing::NotSent(NotSent::Storage)) {
@@ -278,6 +282,8 @@ impl Refresher {
             told.send_replace(Some(landed));
             inner.nudge.notify_one();
         });
+        #[cfg(feature = "planted")]
+        planted::begun(&planted, _task.abort_handle());
         (landing, true)
     }
 

@@ -37,7 +37,7 @@ async fn under_a_limit(home: &Home) -> Serving {
 /// The data folder as the process sees it.
 fn seen(serving: &Serving, home: &Home) -> PathBuf {
     let data = home.data();
-    PathBuf::from(format!("/proc/{}/root", serving.id())).join(data.strip_prefix("/").expect("a whole path"))
+    PathBuf::from(format!("/proc/{}/root", serving.pid().as_raw_nonzero())).join(data.strip_prefix("/").expect("a whole path"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,6 +102,6 @@ async fn what_neither_the_journal_nor_the_database_takes_is_kept_in_memory_until
 /// Files may not be written beyond so many bytes.
 fn limit(serving: &Serving, limit: &str) {
     let mut prlimit = Command::new("prlimit");
-    prlimit.args(["--pid", &serving.id().to_string(), &format!("--fsize={limit}")]);
+    prlimit.args(["--pid", &serving.pid().as_raw_nonzero().to_string(), &format!("--fsize={limit}")]);
     assert!(prlimit.status().expect("prlimit runs").success());
 }
