@@ -4,6 +4,7 @@
 //! their own deadline and share it. The kernel calls providers and the store; what outcomes mean is the core's.
 
 mod ask;
+mod client;
 mod first;
 mod flight;
 mod gate;
