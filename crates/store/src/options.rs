@@ -10,6 +10,7 @@ use evergrant_core::provider::Provider;
 
 use crate::db::Database;
 use crate::journal::JournalOptions;
+use crate::pace::Threads;
 use crate::seal::MasterKey;
 
 type LookUp = dyn Fn(&ProviderSource) -> Option<Arc<Provider>> + Send + Sync;
@@ -62,6 +63,8 @@ pub struct OpenOptions {
     pub journal: JournalOptions,
     /// About how many bytes the cache of sealed grants may take.
     pub cache_bytes: u64,
+    /// Where the work runs.
+    pub threads: Threads,
     /// Threads that read.
     pub readers: usize,
     /// After so many sealings a new data key takes over.
@@ -82,6 +85,7 @@ impl OpenOptions {
             node,
             journal: JournalOptions::default(),
             cache_bytes: 64 << 20,
+            threads: Threads::Own,
             readers: 2,
             // Half of what random 96-bit nonces allow even under a single key (NIST SP 800-38D §8.3).
             data_key_sealings: 1 << 31,

@@ -16,6 +16,7 @@ use crate::error::{OpenError, StoreError};
 use crate::folder::HeldFolder;
 use crate::journal::Journal;
 use crate::options::OpenOptions;
+use crate::pace::Threads;
 use crate::reads::ReadsLog;
 use crate::seal::{KeyRing, MasterKey, Place, WrappedKey};
 use crate::shared::{Effect, Keeping, Shared, StatusCounts, Tx};
@@ -43,6 +44,7 @@ struct Inner {
     writer: Writer<Effect>,
     journal: Journal,
     reads: ReadsLog,
+    inline: bool,
     folder: Mutex<Option<HeldFolder>>,
 }
 
@@ -67,7 +69,7 @@ impl Store {
     /// Lets nothing more in, commits what waits, and lets go of the data folder.
     pub async fn close(&self) {
         let inner = self.inner.clone();
-        let closing = tokio::task::spawn_blocking(move || {
+        let closing = self.blocking(move || {
             // The writer last: who closes the last connection puts the log into the database.
             inner.readers.close();
             inner.writer.close();
@@ -76,6 +78,11 @@ impl Store {
             inner.folder.lock().unwrap_or_else(PoisonError::into_inner).take();
         });
         let _ = closing.await;
+    }
+
+    /// Runs what blocks where blocking harms nobody; none if it panicked.
+    pub(crate) async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        if self.inner.inline { Some(work()) } else { tokio::task::spawn_blocking(work).await.ok() }
     }
 
     /// Whether the database can be written and read, and the journal too: does all of it.
@@ -178,7 +185,7 @@ fn open(options: &OpenOptions, entropy: SharedEntropy, now: Timestamp) -> Result
     if !new && !journal_folder.exists() {
         tracing::warn!("the journal is gone; answers that it alone held are lost");
     }
-    let journal = Journal::open(&journal_folder, &installation, ring.clone(), options.journal)?;
+    let journal = Journal::open(&journal_folder, &installation, ring.clone(), options.journal, &options.threads)?;
     if !new {
         opening.migrate(|_| Ok(()))?;
     }
@@ -191,11 +198,12 @@ fn open(options: &OpenOptions, entropy: SharedEntropy, now: Timestamp) -> Result
     let shared = Arc::new(shared);
     let connections = (0..options.readers.max(1)).map(|_| opening.reader()).collect::<Result<_, _>>()?;
     let threads = |cause| OpenError::io("a thread of the store", cause);
-    let readers = Readers::start(connections).map_err(threads)?;
+    let readers = Readers::start(connections, &options.threads).map_err(threads)?;
     let keeping = Keeping { shared: shared.clone(), count: None, key: None };
-    let writer = Writer::start(opening.into_base(), Box::new(keeping)).map_err(threads)?;
+    let writer = Writer::start(opening.into_base(), Box::new(keeping), &options.threads).map_err(threads)?;
     let reads = ReadsLog::open(&options.data_dir.join(READS), options.audit_reads)?;
-    let inner = Inner { writer, readers, journal, reads, folder: Mutex::new(Some(folder)) };
+    let inline = matches!(options.threads, Threads::Inline(_));
+    let inner = Inner { writer, readers, journal, reads, inline, folder: Mutex::new(Some(folder)) };
     Ok(Store { inner: Arc::new(inner), shared })
 }
 

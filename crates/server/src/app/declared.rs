@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use evergrant_core::integration::StoredClientSecret;
 
-use super::{StartError, pause};
+use super::StartError;
+use super::chores::pause;
 use crate::config::{Config, Declared, DeclaredSecret};
 use crate::service::Service;
 use crate::service::integrations::NewClient;

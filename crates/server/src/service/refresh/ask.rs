@@ -161,6 +161,7 @@ impl Question<'_> {
         let id = &record.connection.id;
         let flight = self.refresher.fly(id, Trigger::Demand(self.min_ttl));
         let landed = tokio::select! {
+            biased;
             landing = flight => Some(landing),
             () = self.refresher.0.clock.sleep(wait) => None,
         };

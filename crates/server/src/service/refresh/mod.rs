@@ -30,7 +30,7 @@ use evergrant_core::schedule::MinTtl;
 use evergrant_core::time::Timestamp;
 use evergrant_core::token_answer::{self, AnswerParts, Purpose};
 use evergrant_store::{SharedEntropy, Store, TokenRecord};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, SetOnce};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -231,21 +231,14 @@ impl Refresher {
         if let Some(flight) = flights.get(id) {
             return (flight.clone(), false);
         }
-        let (told, landing) = watch::channel(None);
-        flights.insert(id.clone(), landing.clone());
-        let (refresher, id) = (self.clone(), id.clone());
+        let landed = Landed::default();
+        flights.insert(id.clone(), landed.clone());
+        let aloft = Aloft { refresher: self.clone(), id: id.clone(), landed: landed.clone() };
         self.0.tasks.spawn(async move {
-            let landed = flight::fly(&refresher, &id, trigger, slot).await;
-            let inner = &refresher.0;
-            if matches!(landed, Landing::NotSent(NotSent::Storage)) {
-                let mut back_at = inner.storage_back_at.lock().unwrap_or_else(PoisonError::into_inner);
-                *back_at = inner.clock.now().plus(STORAGE_RETRY);
-            }
-            inner.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-            told.send_replace(Some(landed));
-            inner.nudge.notify_one();
+            let landing = flight::fly(&aloft.refresher, &aloft.id, trigger, slot).await;
+            aloft.tell(landing);
         });
-        (landing, true)
+        (landed, true)
     }
 
     /// Flies for a reason of the caller's own; begins at once, also if nobody waits for the end. A flight that was under
@@ -260,11 +253,7 @@ impl Refresher {
             let (mut flight, mut is_own) = first;
             let mut flights = 1;
             loop {
-                let landed = match flight.wait_for(Option::is_some).await {
-                    Ok(landing) => landing.clone().unwrap_or(Landing::NotSent(NotSent::Changed)),
-                    // Its task was ended with the process.
-                    Err(_) => Landing::NotSent(NotSent::Storage),
-                };
+                let landed = flight.wait().await.clone();
                 if is_own || flights == FLIGHTS || served(&landed) {
                     return landed;
                 }
@@ -293,8 +282,37 @@ pub(crate) fn by_schedule(policy: &Policy) -> Policy {
     Policy { background: true, ..policy.clone() }
 }
 
-/// Where a flight says how it ended.
-type Landed = watch::Receiver<Option<Landing>>;
+/// Where a flight says how it ended; those who wait hear it in the order in which they came.
+type Landed = Arc<SetOnce<Landing>>;
+
+/// A flight that is under way. Whatever ends it, the next one can begin: also a panic.
+struct Aloft {
+    refresher: Refresher,
+    id: ConnectionId,
+    landed: Landed,
+}
+
+impl Aloft {
+    fn tell(&self, landing: Landing) {
+        let inner = &self.refresher.0;
+        if matches!(landing, Landing::NotSent(NotSent::Storage)) {
+            let mut back_at = inner.storage_back_at.lock().unwrap_or_else(PoisonError::into_inner);
+            *back_at = inner.clock.now().plus(STORAGE_RETRY);
+        }
+        inner.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+        // It is told once: this is the only place.
+        let _ = self.landed.set(landing);
+        inner.nudge.notify_one();
+    }
+}
+
+impl Drop for Aloft {
+    fn drop(&mut self) {
+        if !self.landed.initialized() {
+            self.tell(Landing::NotSent(NotSent::Storage));
+        }
+    }
+}
 
 /// How many flights of others are waited for before one of the own begins.
 const FLIGHTS: usize = 4;

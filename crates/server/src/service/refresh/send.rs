@@ -253,6 +253,7 @@ impl Flight<'_> {
         let answered = loop {
             let renewal = self.inner.clock.sleep(self.policy.lease / 4);
             tokio::select! {
+                biased;
                 answered = &mut sending => break answered,
                 () = renewal => {
                     if let Err(error) = self.inner.store.renew(leased, self.inner.clock.now(), self.policy.lease).await {
