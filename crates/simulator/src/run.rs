@@ -1,0 +1,395 @@
+//! One run: the storm that the seed wants, then a calm in which everything has to come right.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use evergrant::service::access::Caller;
+use evergrant::service::integrations::NewClient;
+use evergrant_core::connection::Status;
+use evergrant_core::integration::StoredClientSecret;
+use evergrant_core::policy::PolicyOverrides;
+use evergrant_core::provider::ReplayKind;
+use evergrant_core::secret::ClientSecret;
+use evergrant_core::time::Timestamp;
+use evergrant_store::SharedEntropy;
+use serde_json::json;
+
+use crate::acts;
+use crate::entropy::WorldEntropy;
+use crate::judge::{Judge, Known};
+use crate::node::{Node, database};
+use crate::plan::{Plan, SitePlan, Wish};
+use crate::world::{Disk, Event, Fate, Shared, World, lock};
+
+/// Twice the largest pause between two attempts, with its jitter, and a little for the work itself.
+const SETTLED: Duration = Duration::from_secs(2 * 1170 + 60);
+/// By then everything that was stored has come due once more.
+const CALM: Duration = Duration::from_secs(52 * 3600);
+/// Steps between two looks at all numbers where there are many connections.
+const SELDOM: u64 = 200;
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What was asked for.
+    pub wish: Wish,
+    /// Promises that were broken.
+    pub broken: Vec<String>,
+    /// What happened, at least the last of it.
+    pub history: String,
+    /// Names all of what happened.
+    pub hash: u64,
+    /// How many refreshes were sent.
+    pub refreshes: u64,
+    /// How many tokens were handed out.
+    pub handed: u64,
+    /// How often the process was started.
+    pub runs: u32,
+    /// Grants that ended with an answer that never came.
+    pub lost_on_the_way: u64,
+}
+
+/// Runs what is wished for.
+///
+/// # Errors
+/// When the machine is in the way: no room for the data folder, for one.
+pub fn run(wish: Wish) -> Result<Outcome, String> {
+    let place = if Path::new("/dev/shm").is_dir() { Path::new("/dev/shm").to_owned() } else { std::env::temp_dir() };
+    let home =
+        tempfile::Builder::new().prefix("evergrant-sim-").tempdir_in(place).map_err(|error| error.to_string())?;
+    let plan = Plan::of(wish);
+    let (connections, sites) = (plan.connections as usize, plan.sites.len());
+    let judge = Judge { known: (0..connections).map(|at| Known::at(at % sites)).collect(), ..Judge::default() };
+    let entropy: SharedEntropy = Arc::new(WorldEntropy::new(wish.seed));
+    let world = World::new(plan, judge);
+    let mut running = Running { world, entropy, home: home.path(), node: None, steps: 0 };
+    running.prepare()?;
+    running.storm()?;
+    running.calm()?;
+    running.end();
+    let mut world = lock(&running.world);
+    let broken = std::mem::take(&mut world.judge.broken);
+    Ok(Outcome {
+        wish,
+        broken,
+        history: world.history.text(),
+        hash: world.history.hash(),
+        refreshes: world.requests.refreshes,
+        handed: world.judge.handed,
+        runs: world.node.run,
+        lost_on_the_way: world.judge.lost_on_the_way,
+    })
+}
+
+pub(crate) struct Running<'a> {
+    pub(crate) world: Shared,
+    entropy: SharedEntropy,
+    home: &'a Path,
+    pub(crate) node: Option<Node>,
+    steps: u64,
+}
+
+impl Running<'_> {
+    fn prepare(&mut self) -> Result<(), String> {
+        self.start()?;
+        let raw = rusqlite::Connection::open(database(self.home)).map_err(|error| error.to_string())?;
+        let plan = {
+            let mut world = lock(&self.world);
+            world.judge.raw = Some(raw);
+            world.plan.clone()
+        };
+        for (at, site) in plan.sites.iter().enumerate() {
+            let client = client(at, site)?;
+            let Some(node) = &self.node else { return Err("no process".to_owned()) };
+            let made = node.look(async { node.service.add_integration(&Caller::operator(), client).await });
+            made.map_err(|refusal| refusal.to_string())?;
+        }
+        let mut world = lock(&self.world);
+        world.history.tell(crate::world::BEGIN, format_args!("{plan:?}"));
+        for at in 0..plan.connections as usize {
+            let span = world.rng.around(Duration::from_secs(600));
+            world.after(span, Event::Act(at));
+        }
+        let fates = [
+            (plan.kills, Fate::Kill),
+            (plan.restarts, Fate::Restart),
+            (plan.pauses, Fate::Pause),
+            (plan.storage, Fate::StorageDown),
+        ];
+        for (mean, fate) in fates {
+            world.befalls(mean, fate);
+        }
+        for (at, site) in plan.sites.iter().enumerate() {
+            world.befalls(site.outages, Fate::SiteDown(at));
+            world.befalls(site.client_refused, Fate::ClientRefused(at));
+        }
+        Ok(())
+    }
+
+    fn storm(&mut self) -> Result<(), String> {
+        let days = u64::from(lock(&self.world).plan.wish.days);
+        self.until(crate::world::BEGIN.plus(Duration::from_secs(days * 86_400)))
+    }
+
+    fn calm(&mut self) -> Result<(), String> {
+        let now = {
+            let mut world = lock(&self.world);
+            world.calm = true;
+            (world.disk, world.node.doom, world.node.paused) = (Disk::Well, None, false);
+            for site in &mut world.sites {
+                (site.away, site.refuses_client) = (None, false);
+            }
+            world.tell(format_args!("from now on nothing befalls anybody"));
+            world.now
+        };
+        for patience in [SETTLED, CALM] {
+            self.until(now.plus(patience))?;
+            if self.is_broken() {
+                return Ok(());
+            }
+            self.look_for_overdue(SETTLED);
+        }
+        self.rest();
+        Ok(())
+    }
+
+    fn is_broken(&self) -> bool {
+        !lock(&self.world).judge.broken.is_empty()
+    }
+
+    /// Lets the world go on.
+    fn until(&mut self, end: Timestamp) -> Result<(), String> {
+        while !self.is_broken() {
+            self.let_run()?;
+            let event = {
+                let mut world = lock(&self.world);
+                match world.next_at() {
+                    Some(at) if at <= end => world.next(),
+                    _ => {
+                        world.now = end;
+                        return Ok(());
+                    }
+                }
+            };
+            if let Some(event) = event {
+                self.happen(event)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn let_run(&mut self) -> Result<(), String> {
+        let paused = lock(&self.world).node.paused;
+        let Some(node) = self.node.as_mut().filter(|_| !paused) else { return Ok(()) };
+        node.run();
+        let dead = lock(&self.world).node.dead;
+        if dead || node.has_ended() {
+            self.end();
+            let mut world = lock(&self.world);
+            let pause = world.rng.range(10, 60_000);
+            world.after(Duration::from_millis(pause), Event::Fate(Fate::Start));
+            return Ok(());
+        }
+        self.look();
+        Ok(())
+    }
+
+    /// The judge looks at what has changed.
+    fn look(&mut self) {
+        let Some(node) = &mut self.node else { return };
+        let mut changed = Vec::new();
+        while let Ok(event) = node.feed.try_recv() {
+            if let Some(id) = &event.connection
+                && !changed.contains(id)
+            {
+                changed.push(id.clone());
+            }
+        }
+        for id in changed {
+            let Some(at) = lock(&self.world).judge.which(&id) else { continue };
+            let store = &node.service.store;
+            let Ok(Some(record)) = node.look(store.token_record(&id, true)) else { continue };
+            let grant = store.open_grant(&record).ok().flatten().map(evergrant_store::Durable::into_inner);
+            let mut world = lock(&self.world);
+            world.look_at(at, &record, grant.as_ref());
+            let told = matches!(record.connection.life.status, Status::NeedsReauth { .. });
+            if told && !world.calm && !std::mem::replace(&mut world.judge.known[at].reconnecting, true) {
+                let span = world.rng.around(Duration::from_secs(4 * 3600));
+                world.after(span, Event::Reconnect(at));
+            }
+        }
+        self.steps += 1;
+        let mut world = lock(&self.world);
+        let many = world.judge.known.len() > 20;
+        if world.judge.wrote && (!many || self.steps.is_multiple_of(SELDOM)) {
+            world.judge.wrote = false;
+            world.look_at_numbers();
+        }
+    }
+
+    fn happen(&mut self, event: Event) -> Result<(), String> {
+        match event {
+            Event::Wake(waker) => waker.wake(),
+            Event::Process(id) => lock(&self.world).process(id),
+            Event::Deliver(id) => {
+                let waker = lock(&self.world).deliver(id);
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+            }
+            Event::Act(at) => self.act(at),
+            Event::Reconnect(at) => {
+                if let Some(node) = &self.node {
+                    acts::import(node, &self.world, at);
+                } else {
+                    lock(&self.world).after(Duration::from_secs(120), Event::Reconnect(at));
+                }
+            }
+            Event::Fate(fate) => self.befall(fate)?,
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, at: usize) {
+        {
+            let mut world = lock(&self.world);
+            if world.calm {
+                return;
+            }
+            let mean = world.plan.acts;
+            let span = world.rng.around(mean);
+            world.after(span, Event::Act(at));
+        }
+        if let Some(node) = &self.node {
+            acts::act(node, &self.world, at);
+        }
+    }
+
+    fn befall(&mut self, fate: Fate) -> Result<(), String> {
+        let mut world = lock(&self.world);
+        let calm = world.calm;
+        match fate {
+            Fate::Start => {
+                drop(world);
+                return self.start();
+            }
+            Fate::Resume => world.node.paused = false,
+            Fate::StorageUp => world.disk = Disk::Well,
+            Fate::SiteUp(at) => world.sites[at].away = None,
+            Fate::ClientMended(at) => world.sites[at].refuses_client = false,
+            _ if calm => return Ok(()),
+            Fate::Kill => {
+                if self.node.is_some() && world.node.doom.is_none() {
+                    let steps = if world.rng.chance(0.3) { 0 } else { world.rng.range(0, 40) as u32 };
+                    world.node.doom = Some(steps);
+                }
+                let mean = world.plan.kills;
+                world.befalls(mean, Fate::Kill);
+            }
+            Fate::Restart => {
+                let mean = world.plan.restarts;
+                world.befalls(mean, Fate::Restart);
+                world.tell(format_args!("the process is asked to end"));
+                drop(world);
+                if let Some(node) = &self.node {
+                    node.end();
+                }
+                return Ok(());
+            }
+            Fate::Pause => {
+                world.node.paused = true;
+                let span = world.rng.around(Duration::from_secs(120));
+                world.tell(format_args!("the process is stopped for {span:?}"));
+                world.after(span, Event::Fate(Fate::Resume));
+                let mean = world.plan.pauses;
+                world.befalls(mean, Fate::Pause);
+            }
+            Fate::StorageDown => {
+                world.disk = world.rng.pick(&[Disk::DatabaseAway, Disk::Unanswering, Disk::JournalAway]);
+                let (disk, span) = (world.disk, world.rng.around(Duration::from_secs(300)));
+                world.tell(format_args!("the storage: {disk:?} for {span:?}"));
+                world.after(span, Event::Fate(Fate::StorageUp));
+                let mean = world.plan.storage;
+                world.befalls(mean, Fate::StorageDown);
+            }
+            Fate::SiteDown(at) => {
+                let away = world.sites[at].go_away();
+                let span = world.rng.around(Duration::from_secs(3600));
+                world.tell(format_args!("site {at} goes away for {span:?}: {away:?}"));
+                world.after(span, Event::Fate(Fate::SiteUp(at)));
+                let mean = world.sites[at].plan.outages;
+                world.befalls(mean, fate);
+            }
+            Fate::ClientRefused(at) => {
+                world.sites[at].refuses_client = true;
+                let span = world.rng.around(Duration::from_secs(4 * 3600));
+                world.tell(format_args!("site {at} refuses the client for {span:?}"));
+                world.after(span, Event::Fate(Fate::ClientMended(at)));
+                let mean = world.sites[at].plan.client_refused;
+                world.befalls(mean, fate);
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self) -> Result<(), String> {
+        if self.node.is_some() {
+            return Ok(());
+        }
+        {
+            let mut world = lock(&self.world);
+            world.node.run += 1;
+            (world.node.dead, world.node.doom) = (false, None);
+            let run = world.node.run;
+            world.tell(format_args!("the process starts, for the time {run}"));
+        }
+        self.node = Some(Node::start(&self.world, &self.entropy, self.home)?);
+        Ok(())
+    }
+
+    /// The process is no more.
+    fn end(&mut self) {
+        lock(&self.world).node.dead = true;
+        self.node = None;
+        let mut world = lock(&self.world);
+        for known in &mut world.judge.known {
+            known.busy = false;
+        }
+    }
+}
+
+impl World {
+    fn befalls(&mut self, mean: Option<Duration>, fate: Fate) {
+        if let Some(mean) = mean {
+            let span = self.rng.around(mean);
+            self.after(span, Event::Fate(fate));
+        }
+    }
+}
+
+fn client(at: usize, site: &SitePlan) -> Result<NewClient, String> {
+    let mut entry = json!({
+        "token_url": format!("https://site{at}.example/token"),
+        "authorize_url": format!("https://site{at}.example/authorize"),
+        "revoke_url": format!("https://site{at}.example/revoke"),
+    });
+    if site.told {
+        entry["replay"] = serde_json::to_value(site.replay).map_err(|error| error.to_string())?;
+        if matches!(site.replay, ReplayKind::Idempotent | ReplayKind::Overlap) {
+            entry["replay_window"] = json!(site.window.as_secs());
+        }
+    }
+    Ok(NewClient {
+        name: acts::integration(at)?,
+        provider: serde_json::from_value(entry).map_err(|error| error.to_string())?,
+        params: std::collections::BTreeMap::new(),
+        client_id: Some("client".to_owned()),
+        client_secrets: vec![StoredClientSecret { secret: ClientSecret::new("secret"), expires_at: None }],
+        scopes: Vec::new(),
+        return_urls: Vec::new(),
+        policy: PolicyOverrides::default(),
+        paused: false,
+        shared_accounts: false,
+    })
+}
