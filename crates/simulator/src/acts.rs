@@ -167,6 +167,9 @@ impl World {
         let number = known.edits.0;
         self.tell(format_args!("connection {at} is given consent {family} at site {site}"));
         let tells = self.rng.chance(0.7);
+        if !tells {
+            self.sites[site].ledger.lied(&pair.access);
+        }
         let import = Import {
             integration: integration(site).map_err(drop)?,
             subject: format!("subject{at}").parse::<SubjectId>().map_err(drop)?,

@@ -26,6 +26,8 @@ pub struct Known {
     pub offered: Vec<usize>,
     /// Names of access tokens that were seen committed.
     committed: Vec<String>,
+    /// Whether the lifetime of what it holds is known.
+    lifetime: bool,
     generation: i64,
     fence: i64,
     /// When the service said that it is ended, if it did.
@@ -115,6 +117,14 @@ impl World {
         }
     }
 
+    /// An answer broke off before the lifetime: where none was known before, nobody knows when the token ends.
+    pub fn lifetime_is_cut_off(&mut self, site: usize, access: &str) {
+        let known = account(access).and_then(|(_, at)| self.judge.known.get(at));
+        if known.is_some_and(|known| !known.lifetime) {
+            self.sites[site].ledger.lied(access);
+        }
+    }
+
     /// The name of the stored access token, read from outside.
     fn stored_token(&self, at: usize) -> Option<String> {
         let (raw, id) = (self.judge.raw.as_ref()?, self.judge.known[at].id.as_ref()?);
@@ -166,6 +176,7 @@ impl World {
                 known.committed.remove(0);
             }
         }
+        known.lifetime = facts.lifetime_millis.is_some();
         let site = known.site;
         let refresh = grant.and_then(|grant| grant.refresh_token.as_ref()).map(|token| token.expose().to_owned());
         let access = grant.and_then(|grant| grant.access_token.as_ref()).map(|token| token.expose().to_owned());

@@ -243,7 +243,7 @@ impl Ledger {
         self.accesses.get(token)
     }
 
-    /// Its provider tells another end of it.
+    /// Nobody tells its end, or another one.
     pub fn lied(&mut self, token: &str) {
         if let Some(access) = self.accesses.get_mut(token) {
             access.lied = true;

@@ -231,6 +231,11 @@ impl World {
                 let at = self.sites[site].cut(reply.body.len());
                 reply.body.truncate(at);
                 let body = &reply.body;
+                if let Some(access) = reply.access.take().filter(|_| !tells_lifetime(body)) {
+                    // Then the lifetime before counts, where one is known.
+                    self.lifetime_is_cut_off(site, &access);
+                }
+                let body = &reply.body;
                 reply.gives = reply.gives.take().filter(|token| body.contains(&format!("\"{token}\"")));
                 self.has_got(site, &asked, reply.gives.clone(), false);
                 lost("the answer broke off", Some(answer(&reply)))
@@ -314,4 +319,9 @@ fn asked(request: &HttpRequest) -> Asked {
         (None, _, Some(token)) => Asked::Revoke(token),
         _ => Asked::Other,
     }
+}
+
+/// Whether an answer that broke off tells the whole lifetime.
+fn tells_lifetime(body: &str) -> bool {
+    body.split_once("\"expires_in\":").is_some_and(|(_, rest)| rest.contains([',', '}']))
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use evergrant_core::connection::Status;
 use evergrant_core::lifetime::Expiry;
+use evergrant_core::time::Timestamp;
 
 use crate::run::Running;
 use crate::world::{World, lock};
@@ -79,6 +80,15 @@ impl World {
         let Ok(mut statement) = raw.prepare_cached(text) else { return Vec::new() };
         let rows = statement.query_map(values, |row| row.get(0));
         rows.map(|rows| rows.flatten().collect()).unwrap_or_default()
+    }
+
+    /// When the database says that something is to be done next.
+    pub(crate) fn due_at(&self) -> Option<Timestamp> {
+        let text =
+            "SELECT MIN(at) FROM (SELECT MIN(next_at) AS at FROM lives UNION ALL SELECT MIN(next_at) FROM outbox)";
+        let raw = self.judge.raw.as_ref()?;
+        let at: Option<i64> = raw.prepare_cached(text).ok()?.query_row([], |row| row.get(0)).ok()?;
+        at.map(Timestamp::from_millis)
     }
 
     /// What the application wrote and was told to be stored has not been overwritten.

@@ -26,6 +26,8 @@ use crate::world::{Disk, Event, Fate, Shared, World, lock};
 const SETTLED: Duration = Duration::from_secs(2 * 1170 + 60);
 /// By then everything that was stored has come due once more.
 const CALM: Duration = Duration::from_secs(52 * 3600);
+/// The loops of the process that look again and again: the scheduler, the chores, the clean-up.
+const LOOPS: usize = 3;
 /// Steps between two looks at all numbers where there are many connections.
 const SELDOM: u64 = 200;
 
@@ -162,6 +164,7 @@ impl Running<'_> {
     fn until(&mut self, end: Timestamp) -> Result<(), String> {
         while !self.is_broken() {
             self.let_run()?;
+            self.sleep_while_idle(end);
             let event = {
                 let mut world = lock(&self.world);
                 match world.next_at() {
@@ -177,6 +180,21 @@ impl Running<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Where nothing is under way and nothing is due, the machine sleeps until something is, as laptops do: otherwise the
+    /// loops of the process that look every few seconds would take most of the time.
+    fn sleep_while_idle(&mut self, end: Timestamp) {
+        let mut world = lock(&self.world);
+        let Some(node) = self.node.as_ref().filter(|_| !world.node.paused) else { return };
+        let Some(next) = world.next_apart_from(LOOPS).filter(|_| node.service.refresher.in_flight() == 0) else {
+            return;
+        };
+        let due = world.due_at();
+        let until = due.map_or(next, |due| due.min(next)).min(end);
+        if until > world.now.plus(Duration::from_secs(1)) {
+            world.now = until;
+        }
     }
 
     fn let_run(&mut self) -> Result<(), String> {

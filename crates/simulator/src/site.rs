@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use evergrant_core::time::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::ledger::{Ledger, Pair, Presented};
 use crate::plan::SitePlan;
@@ -97,6 +97,8 @@ pub struct Reply {
     pub body: String,
     /// The refresh token in it.
     pub gives: Option<String>,
+    /// The access token in it.
+    pub access: Option<String>,
 }
 
 /// A provider.
@@ -190,8 +192,8 @@ impl Site {
             Asked::Other => error(404, "not here"),
         };
         match lot {
-            Lot::ErrorAfter => Reply { gives: None, ..error(502, "bad gateway") },
-            Lot::PageAfter => Reply { gives: None, ..error(200, "<html>done</html>") },
+            Lot::ErrorAfter => error(502, "bad gateway"),
+            Lot::PageAfter => error(200, "<html>done</html>"),
             _ => reply,
         }
     }
@@ -206,43 +208,36 @@ impl Site {
             }
             Presented::Pair(pair) => {
                 let body = self.body(&pair, lot == Lot::RefreshAlone);
-                Reply { status: 200, body, gives: pair.refresh, ..Reply::default() }
+                Reply { status: 200, body, gives: pair.refresh, access: Some(pair.access), ..Reply::default() }
             }
         }
     }
 
     fn body(&mut self, pair: &Pair, refresh_alone: bool) -> String {
         let seconds = self.plan.life.as_secs();
-        let mut document = Map::new();
-        if let Some(refresh) = pair.refresh.as_ref().filter(|_| refresh_alone || self.rng.chance(0.5)) {
-            document.insert("refresh_token".to_owned(), json!(refresh));
-        }
-        if !refresh_alone || pair.refresh.is_none() {
-            document.insert("access_token".to_owned(), json!(pair.access));
-        }
-        document.insert("token_type".to_owned(), json!("Bearer"));
         let told = if self.rng.chance(self.plan.lies) {
             self.ledger.lied(&pair.access);
-            let odd = [
-                json!(null),
-                json!(0),
-                json!(-5),
-                json!("soon"),
-                json!(seconds * 1000),
-                json!(4e12),
-                Value::Bool(true),
-            ];
+            let odd =
+                [json!(null), json!(0), json!(-5), json!("soon"), json!(seconds * 1000), json!(4e12), json!(true)];
             odd[self.rng.below(odd.len() as u64) as usize].clone()
         } else if self.rng.chance(0.2) {
             json!(seconds.to_string())
         } else {
             json!(seconds)
         };
-        document.insert("expires_in".to_owned(), told);
-        if let Some(refresh) = &pair.refresh {
-            document.entry("refresh_token").or_insert(json!(refresh));
+        let mut fields = vec![("token_type", json!("Bearer")), ("expires_in", told)];
+        if !refresh_alone || pair.refresh.is_none() {
+            fields.push(("access_token", json!(pair.access)));
         }
-        Value::Object(document).to_string()
+        if let Some(refresh) = &pair.refresh {
+            fields.push(("refresh_token", json!(refresh)));
+        }
+        let mut written = Vec::new();
+        while !fields.is_empty() {
+            let (name, value) = fields.swap_remove(self.rng.below(fields.len() as u64) as usize);
+            written.push(format!("\"{name}\":{value}"));
+        }
+        format!("{{{}}}", written.join(","))
     }
 
     /// Where an answer breaks off.

@@ -181,8 +181,22 @@ impl World {
     /// Goes on to the next thing that happens.
     pub fn next(&mut self) -> Option<Event> {
         let ((at, _), event) = self.queue.pop_first()?;
-        self.now = at;
+        self.now = self.now.max(at);
         Some(event)
+    }
+
+    /// When the next thing happens that is not somebody's waking up; none where more wait than the loops of the process
+    /// that look again and again.
+    pub fn next_apart_from(&self, loops: usize) -> Option<Timestamp> {
+        let mut waiting = 0;
+        for ((at, _), event) in &self.queue {
+            match event {
+                Event::Wake(_) if waiting == loops => return None,
+                Event::Wake(_) => waiting += 1,
+                _ => return Some(*at),
+            }
+        }
+        Some(Timestamp::MAX)
     }
 
     /// When the next thing happens.
