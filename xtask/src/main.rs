@@ -14,6 +14,7 @@ mod links;
 mod metadata;
 mod needs;
 mod peers;
+mod release;
 mod sizes;
 mod smoke;
 mod source;
@@ -42,7 +43,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         cargo: Vec<String>,
     },
-    /// Checks what no compiler sees: layers, file sizes, links, licences, bans, sources, unused dependencies.
+    /// Checks what no compiler sees: layers, file sizes, links, licences, bans, sources, unused dependencies, planted bugs.
     Check {
         /// Only these.
         checks: Vec<check::Check>,
