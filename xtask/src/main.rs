@@ -15,6 +15,7 @@ mod metadata;
 mod needs;
 mod peers;
 mod release;
+mod simulate;
 mod sizes;
 mod smoke;
 mod source;
@@ -54,6 +55,12 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Runs the real kernel and store in a world that a seed makes: `--seed 7`, `--seeds 0..10000 --days 30`.
+    Simulate {
+        /// Handed to the simulator; `--help` names all of it.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        simulator: Vec<String>,
+    },
     /// Runs the README's first command and tries what the README says of it.
     Smoke {
         /// With the build that the tests have made, and without waiting for a renewal of every connection.
@@ -78,6 +85,7 @@ fn run(task: Task) -> Result<ExitCode, Error> {
         Task::Test { cargo } => test::run(&workspace, &cargo),
         Task::Check { checks } => check::run(&workspace, &checks),
         Task::Generate { check } => generate::run(&workspace, check),
+        Task::Simulate { simulator } => simulate::run(&workspace, &simulator),
         Task::Smoke { quick } => smoke::run(&workspace, quick),
     }
 }

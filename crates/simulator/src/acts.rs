@@ -86,12 +86,15 @@ pub fn act(node: &Node, shared: &Shared, at: usize) {
 }
 
 fn token(node: &Node, shared: &Shared, (at, id): (usize, ConnectionId), act: Act) {
+    let which = node.at;
     let (service, shared) = (node.service.clone(), shared.clone());
     let (ask, patience, asked_at) = {
         let mut world = lock(&shared);
         let long = matches!(act, Act::LongToken);
         let min_ttl = long.then(|| Duration::from_secs(world.rng.range(60, 40_000)));
-        let ask = TokenAsk { min_ttl, wait: None, consistent: world.rng.chance(0.1) };
+        // What others have committed is in no memory here.
+        let consistent = world.nodes.len() > 1 || world.rng.chance(0.1);
+        let ask = TokenAsk { min_ttl, wait: None, consistent };
         let patience = world.rng.chance(0.2).then(|| Duration::from_millis(world.rng.range(1, 2000)));
         (ask, patience, world.now)
     };
@@ -111,7 +114,7 @@ fn token(node: &Node, shared: &Shared, (at, id): (usize, ConnectionId), act: Act
             Handed { asked_at, token: token.clone(), token_id: given.token_id.clone(), freshness: given.freshness };
         let good = {
             let mut world = lock(&shared);
-            if world.node.dead {
+            if world.nodes[which].dead {
                 return;
             }
             world.handed(at, &handed);
@@ -127,18 +130,19 @@ fn token(node: &Node, shared: &Shared, (at, id): (usize, ConnectionId), act: Act
 
 /// A new consent, taken over.
 pub fn import(node: &Node, shared: &Shared, at: usize) {
+    let which = node.at;
     let mut world = lock(shared);
-    let Ok((import, family)) = world.consent(at) else { return };
+    let Ok((import, family)) = world.consent(at, which) else { return };
     drop(world);
     let (service, shared) = (node.service.clone(), shared.clone());
     node.spawn(async move {
         let taken = service.import(&Caller::operator(), import).await;
         let mut world = lock(&shared);
-        if world.node.dead {
+        if world.nodes[which].dead {
             return;
         }
         let known = &mut world.judge.known[at];
-        known.busy = false;
+        known.busy = None;
         match taken {
             Ok((seen, _)) => {
                 known.id = Some(seen.connection.id.clone());
@@ -153,11 +157,12 @@ pub fn import(node: &Node, shared: &Shared, at: usize) {
 }
 
 impl World {
-    fn consent(&mut self, at: usize) -> Result<(Import, usize), ()> {
+    fn consent(&mut self, at: usize, node: usize) -> Result<(Import, usize), ()> {
         let known = &mut self.judge.known[at];
-        if std::mem::replace(&mut known.busy, true) {
+        if known.busy.is_some() {
             return Err(());
         }
+        known.busy = Some(node);
         let site = known.site;
         let now = self.now;
         let (family, pair) = self.sites[site].ledger.consent(at as u32, now);
@@ -194,13 +199,14 @@ fn numbered(number: u64) -> Map<String, Value> {
 }
 
 fn edit(node: &Node, shared: &Shared, at: usize, id: ConnectionId) {
+    let which = node.at;
     let number = {
         let mut world = lock(shared);
-        if world.judge.known[at].busy {
+        if world.judge.known[at].busy.is_some() {
             return;
         }
         let number = world.history.told() + 1;
-        world.judge.known[at].busy = true;
+        world.judge.known[at].busy = Some(which);
         world.judge.known[at].edits.1.push(number);
         number
     };
@@ -209,11 +215,11 @@ fn edit(node: &Node, shared: &Shared, at: usize, id: ConnectionId) {
         let edited =
             service.change_connection(&Caller::operator(), &id, Some(numbered(number)), None, None).await.is_ok();
         let mut world = lock(&shared);
-        if world.node.dead {
+        if world.nodes[which].dead {
             return;
         }
         let known = &mut world.judge.known[at];
-        known.busy = false;
+        known.busy = None;
         if edited {
             known.edits = (number, Vec::new());
         }
@@ -222,20 +228,22 @@ fn edit(node: &Node, shared: &Shared, at: usize, id: ConnectionId) {
 }
 
 fn disconnect(node: &Node, shared: &Shared, at: usize, id: ConnectionId) {
-    if std::mem::replace(&mut lock(shared).judge.known[at].busy, true) {
+    let which = node.at;
+    if lock(shared).judge.known[at].busy.is_some() {
         return;
     }
+    lock(shared).judge.known[at].busy = Some(which);
     lock(shared).tell(format_args!("connection {at} is to end"));
     let (service, shared): (Service, _) = (node.service.clone(), shared.clone());
     node.spawn(async move {
         let ended = service.disconnect(&Caller::operator(), &id, None).await;
         let mut world = lock(&shared);
-        if world.node.dead {
+        if world.nodes[which].dead {
             return;
         }
         let now = world.now;
         let known = &mut world.judge.known[at];
-        known.busy = false;
+        known.busy = None;
         if ended.is_ok() {
             known.ended = Some(now);
         }

@@ -32,8 +32,8 @@ pub struct Known {
     fence: i64,
     /// When the service said that it is ended, if it did.
     pub ended: Option<Timestamp>,
-    /// Something that replaces the grant is under way.
-    pub busy: bool,
+    /// Something that changes it is under way, at this process.
+    pub busy: Option<usize>,
     /// A person will agree again.
     pub reconnecting: bool,
     /// The number in its metadata by the service's word, and numbers of which it has said nothing.
@@ -224,10 +224,12 @@ impl World {
         let lives = ledger.lives(refresh, self.now);
         let Some(known) = ledger.refresh(refresh) else { return };
         let (unanswered, called_dead, refused) = (known.unanswered, known.called_dead, known.refused);
-        let spent = ledger.spent(refresh);
+        let many = self.nodes.len() > 1;
+        // With several processes one may have been overtaken while it was stopped: then nobody could know.
+        let spent = ledger.spent(refresh).filter(|_| !many);
         let wrong = match reason {
             ReauthReason::RefreshTokenInvalid => called_dead == 0 || lives,
-            ReauthReason::RefreshOutcomeLost => called_dead == 0 || lives || unanswered == 0,
+            ReauthReason::RefreshOutcomeLost => called_dead == 0 || lives || (unanswered == 0 && !many),
             ReauthReason::AuthRejected => refused < 3,
             ReauthReason::NoRefreshToken => true,
         };

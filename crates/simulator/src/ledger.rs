@@ -40,7 +40,7 @@ pub struct Refresh {
 #[derive(Debug)]
 enum State {
     Live,
-    Rotated { at: Timestamp, next: String, access: String, answered: bool },
+    Rotated { at: Timestamp, next: String, access: String, answered: Option<(usize, Timestamp)> },
 }
 
 /// An access token.
@@ -177,7 +177,7 @@ impl Ledger {
                 State::Rotated { at, .. } => at,
                 State::Live => now,
             };
-            old.state = State::Rotated { at, next: next.clone(), access: access.clone(), answered: false };
+            old.state = State::Rotated { at, next: next.clone(), access: access.clone(), answered: None };
         }
         self.forget(family, now);
         Pair { access, refresh: Some(next) }
@@ -205,17 +205,27 @@ impl Ledger {
         }
     }
 
-    /// The process has what came of presenting `token`: the refresh token `next`.
-    pub fn answered(&mut self, token: &str, given: &str) {
-        if let Some(Refresh { state: State::Rotated { next, answered, .. }, .. }) = self.refreshes.get_mut(token) {
-            *answered |= next == given;
+    /// A process has what came of presenting `token`: the refresh token `next`.
+    pub fn answered(&mut self, token: &str, given: &str, node: usize, now: Timestamp) {
+        if let Some(Refresh { state: State::Rotated { next, answered, .. }, .. }) = self.refreshes.get_mut(token)
+            && next == given
+        {
+            *answered = Some((node, now));
         }
     }
 
-    /// Whether the refresh token was spent, and if so, whether the process has what came of it.
+    /// Who has what came of a refresh token, and since when.
+    pub fn kept(&self, token: &str) -> Option<(usize, Timestamp)> {
+        match &self.refreshes.get(token)?.state {
+            State::Rotated { answered, .. } => *answered,
+            State::Live => None,
+        }
+    }
+
+    /// Whether the refresh token was spent, and if so, whether a process has what came of it.
     pub fn spent(&self, token: &str) -> Option<bool> {
         match &self.refreshes.get(token)?.state {
-            State::Rotated { answered, .. } => Some(*answered),
+            State::Rotated { answered, .. } => Some(answered.is_some()),
             State::Live => None,
         }
     }

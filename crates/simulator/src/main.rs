@@ -23,6 +23,9 @@ struct Arguments {
     /// How many connections; a few, as the seed says, where it is left out.
     #[arg(long)]
     connections: Option<u32>,
+    /// How many processes work on the one database.
+    #[arg(long, default_value_t = 1)]
+    nodes: u32,
     /// How many seeds at once; as many as there are processors where it is left out.
     #[arg(long)]
     threads: Option<usize>,
@@ -50,7 +53,8 @@ fn main() -> ExitCode {
                     if seed >= seeds.end {
                         return;
                     }
-                    let wish = Wish { seed, days: arguments.days, connections: arguments.connections };
+                    let wish =
+                        Wish { seed, days: arguments.days, connections: arguments.connections, nodes: arguments.nodes };
                     let outcome = run(wish);
                     let mut failed = failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                     match &outcome {

@@ -56,6 +56,8 @@ impl Idle {
 
 /// The process.
 pub struct Node {
+    /// Which of them.
+    pub at: usize,
     // Dropped first: its tasks hold all the rest.
     runtime: Runtime,
     idle: Arc<Idle>,
@@ -67,34 +69,38 @@ pub struct Node {
     world: Shared,
 }
 
-/// Where the database lies in the data folder.
+/// Where the database lies; each process has a data folder beside it.
 pub fn database(home: &Path) -> PathBuf {
     home.join("evergrant.db")
 }
 
 impl Node {
     /// Starts it on a data folder, as a service starts.
-    pub fn start(world: &Shared, entropy: &SharedEntropy, home: &Path) -> Result<Self, String> {
+    pub fn start(world: &Shared, at: usize, entropy: &SharedEntropy, home: &Path) -> Result<Self, String> {
         let idle = Arc::new(Idle::default());
         let told = idle.clone();
         let mut builder = tokio::runtime::Builder::new_current_thread();
         let runtime = builder.on_thread_park(move || told.reach()).build().map_err(|error| error.to_string())?;
-        let now = lock(world).now;
+        let (now, alone) = {
+            let world = lock(world);
+            (world.now, world.nodes.len() == 1)
+        };
         let key = MasterKey::new([7; 32].into());
         let node = NodeId::make(now, entropy.id());
         let options = OpenOptions {
-            threads: Threads::Inline(Arc::new(WorldPace(world.clone()))),
+            threads: Threads::Inline(Arc::new(WorldPace(world.clone(), at))),
+            alone,
             journal: JournalOptions { segment_bytes: 256 * 1024, ..JournalOptions::default() },
             audit_reads: AuditReads::Off,
             cache_bytes: 16 << 20,
             readers: 1,
-            ..OpenOptions::new(database(home), home.to_owned(), key, node)
+            ..OpenOptions::new(database(home), home.join(format!("node{at}")), key, node)
         };
         let store = Store::open(&options, entropy.clone(), now).map_err(|error| error.to_string())?;
         let feed = store.follow_events();
-        let service = assemble(world, entropy, store)?;
+        let service = assemble((world, at), entropy, store)?;
         let ended = Arc::new(AtomicBool::new(false));
-        let node = Node { runtime, idle, service, feed, ended, world: world.clone() };
+        let node = Node { at, runtime, idle, service, feed, ended, world: world.clone() };
         let (service, ended) = (node.service.clone(), node.ended.clone());
         node.spawn(async move {
             if service.refresher.recover(&service).await.is_err() || service.resume_devices().await.is_err() {
@@ -156,7 +162,7 @@ impl Node {
     }
 }
 
-fn assemble(world: &Shared, entropy: &SharedEntropy, store: Store) -> Result<Service, String> {
+fn assemble((world, at): (&Shared, usize), entropy: &SharedEntropy, store: Store) -> Result<Service, String> {
     static CATALOGUE: OnceLock<Arc<Entries>> = OnceLock::new();
     let catalogue = match CATALOGUE.get() {
         Some(catalogue) => catalogue.clone(),
@@ -166,7 +172,7 @@ fn assemble(world: &Shared, entropy: &SharedEntropy, store: Store) -> Result<Ser
         }
     };
     let clock: evergrant::clock::SharedClock = Arc::new(WorldClock(world.clone()));
-    let transport = Transport::by(Arc::new(WorldOutlet(world.clone())));
+    let transport = Transport::by(Arc::new(WorldOutlet(world.clone(), at)));
     let (metrics, tasks, stop) = (Arc::new(Metrics::new()), TaskTracker::new(), CancellationToken::new());
     let refresher = Refresher::new(Wiring {
         store: store.clone(),

@@ -51,8 +51,8 @@ pub struct Requests {
     pub refreshes: u64,
 }
 
-/// The world's outlet.
-pub struct WorldOutlet(pub Shared);
+/// The world's outlet, for one process.
+pub struct WorldOutlet(pub Shared, pub usize);
 
 impl std::fmt::Debug for WorldOutlet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -62,12 +62,12 @@ impl std::fmt::Debug for WorldOutlet {
 
 impl Outlet for WorldOutlet {
     fn connect(&self, url: &Url, limits: Limits) -> Connecting {
-        let (shared, url) = (self.0.clone(), url.clone());
+        let (shared, node, url) = (self.0.clone(), self.1, url.clone());
         Box::pin(async move {
             let host = url.host_str().unwrap_or_default().to_owned();
             let connects = {
                 let mut world = lock(&shared);
-                if world.step("connecting") { Some(world.connects(&host)) } else { None }
+                if world.step(node, "connecting") { Some(world.connects(&host)) } else { None }
             };
             let Some(connects) = connects else { return std::future::pending().await };
             let Some((site, connects)) = connects else { return Err(Unsent::Dns { host }) };
@@ -82,7 +82,7 @@ impl Outlet for WorldOutlet {
                     return Err(Unsent::Timeout { host, limit: limits.connect });
                 }
             }
-            let line: Box<dyn OpenLine> = Box::new(WorldLine { world: shared, site, limits });
+            let line: Box<dyn OpenLine> = Box::new(WorldLine { world: shared, node, site, limits });
             Ok(line)
         })
     }
@@ -90,6 +90,7 @@ impl Outlet for WorldOutlet {
 
 struct WorldLine {
     world: Shared,
+    node: usize,
     site: usize,
     limits: Limits,
 }
@@ -105,10 +106,14 @@ impl OpenLine for WorldLine {
         Box::pin(async move {
             let sent = {
                 let mut world = lock(&self.world);
-                if world.step("sending") { world.send(self.site, &request, self.limits.answer) } else { None }
+                if world.step(self.node, "sending") {
+                    world.send(self.site, &request, self.limits.answer)
+                } else {
+                    None
+                }
             };
             let Some(sent) = sent else { return std::future::pending().await };
-            Waiting { world: self.world.clone(), request: sent, limit: self.limits.answer }.await
+            Waiting { world: self.world.clone(), node: self.node, request: sent, limit: self.limits.answer }.await
         })
     }
 }
@@ -116,6 +121,7 @@ impl OpenLine for WorldLine {
 /// Somebody who waits for an answer.
 struct Waiting {
     world: Shared,
+    node: usize,
     request: u64,
     limit: Duration,
 }
@@ -125,7 +131,7 @@ impl Future for Waiting {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut world = lock(&self.world);
-        if world.node.dead {
+        if world.nodes[self.node].dead {
             return Poll::Pending;
         }
         match world.take_end(self.request, self.limit) {
@@ -185,12 +191,18 @@ impl World {
     /// No refresh token is sent while an earlier sending can still be answered, nor after the answer has been kept.
     fn check_sending(&mut self, site: usize, token: &str) {
         let same = |other: &Request| {
-            other.open && other.site == site && matches!(&other.asked, Asked::Refresh(other) if other == token)
+            other.open
+                && !other.ended
+                && other.site == site
+                && matches!(&other.asked, Asked::Refresh(other) if other == token)
         };
         if self.requests.all.values().any(same) {
             self.broken(format_args!("overlap: {token} is sent while an earlier sending can still be answered"));
         }
-        if self.sites[site].ledger.spent(token) == Some(true) {
+        let ledger = &self.sites[site].ledger;
+        // What a process keeps that was stopped or killed since, the others cannot know.
+        let kept = ledger.kept(token).filter(|(node, at)| self.nodes.len() == 1 || self.nodes[*node].troubled_at < *at);
+        if ledger.spent(token) == Some(true) && kept.is_some() {
             self.broken(format_args!("spent again: {token} is sent although its answer had been kept"));
         }
     }
@@ -272,7 +284,7 @@ impl World {
     }
 
     /// The task that runs has written down what it had got: from now on this must not be lost.
-    pub fn journalled(&mut self) {
+    pub fn journalled(&mut self, node: usize) {
         let task = tokio::task::try_id();
         let Some(at) = self.requests.got.iter().position(|(other, _)| Some(*other) == task) else { return };
         let (_, Got { site, sent, gives, decides }) = self.requests.got.swap_remove(at);
@@ -281,7 +293,7 @@ impl World {
             refresh.unanswered = refresh.unanswered.saturating_sub(1);
         }
         if let Some(gives) = gives {
-            ledger.answered(&sent, &gives);
+            ledger.answered(&sent, &gives, node, self.now);
         }
     }
 

@@ -7,8 +7,8 @@ use evergrant_store::{Pace, Step, StoreError, Trouble, Turn};
 use crate::clock::sleep;
 use crate::world::{Disk, Shared, lock};
 
-/// The pace of the world's storage.
-pub struct WorldPace(pub Shared);
+/// The pace of the world's storage, for one process.
+pub struct WorldPace(pub Shared, pub usize);
 
 impl std::fmt::Debug for WorldPace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -34,12 +34,12 @@ fn never() -> Turn {
 
 impl Pace for WorldPace {
     fn before(&self, step: Step) -> Turn {
-        let shared = self.0.clone();
+        let (shared, node) = (self.0.clone(), self.1);
         let mut world = lock(&shared);
         if world.looking {
             return Box::pin(std::future::ready(Ok(())));
         }
-        if !world.step(word(step)) {
+        if !world.step(node, word(step)) {
             return never();
         }
         let slow = world.plan.slow_store;
@@ -55,7 +55,7 @@ impl Pace for WorldPace {
             }
             let (alive, disk) = {
                 let world = lock(&shared);
-                (!world.node.dead, world.disk)
+                (!world.nodes[node].dead, world.disk)
             };
             if !alive {
                 std::future::pending::<()>().await;
@@ -75,10 +75,10 @@ impl Pace for WorldPace {
         }
         match step {
             Step::Write => world.judge.wrote = true,
-            Step::Journal => world.journalled(),
+            Step::Journal => world.journalled(self.1),
             Step::Read => {}
         }
-        if !world.step(&format!("the end of {}", word(step))) {
+        if !world.step(self.1, &format!("the end of {}", word(step))) {
             return never();
         }
         let unknown = world.disk == Disk::Unanswering && step == Step::Write && world.rng.chance(0.3);

@@ -19,6 +19,8 @@ pub struct Wish {
     pub days: u32,
     /// How many connections; none: a few, as the seed says.
     pub connections: Option<u32>,
+    /// How many processes there are.
+    pub nodes: u32,
 }
 
 /// What a run is.
@@ -28,6 +30,8 @@ pub struct Plan {
     pub wish: Wish,
     /// How many connections there are.
     pub connections: u32,
+    /// How many processes there are.
+    pub nodes: u32,
     /// Providers, each with one integration.
     pub sites: Vec<SitePlan>,
     /// Mean time between two things that applications and people do with one connection.
@@ -81,6 +85,7 @@ impl Plan {
             wish,
             connections: wish.connections.unwrap_or_else(|| rng.weighted(&[(3, 1), (4, 2), (2, 3), (1, 5)])),
             sites,
+            nodes: wish.nodes.max(1),
             acts: rng.pick(&[2 * HOUR, 8 * HOUR, DAY]),
             kills: some(&mut rng, 0.7, &[3 * HOUR, 12 * HOUR, 3 * DAY]),
             restarts: some(&mut rng, 0.3, &[DAY, 5 * DAY]),

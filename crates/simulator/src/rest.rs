@@ -26,7 +26,7 @@ impl Running<'_> {
 
     /// The verdict for each connection.
     pub(crate) fn rest(&mut self) {
-        let Some(node) = &self.node else {
+        let Some(node) = self.nodes.iter().flatten().next() else {
             lock(&self.world).broken(format_args!("not live: the process does not stay up"));
             return;
         };

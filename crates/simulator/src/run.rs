@@ -65,11 +65,12 @@ pub fn run(wish: Wish) -> Result<Outcome, String> {
     let judge = Judge { known: (0..connections).map(|at| Known::at(at % sites)).collect(), ..Judge::default() };
     let entropy: SharedEntropy = Arc::new(WorldEntropy::new(wish.seed));
     let world = World::new(plan, judge);
-    let mut running = Running { world, entropy, home: home.path(), node: None, steps: 0 };
+    let mut running =
+        Running { world, entropy, home: home.path(), nodes: (0..wish.nodes.max(1)).map(|_| None).collect(), steps: 0 };
     running.prepare()?;
     running.storm()?;
     running.calm()?;
-    running.end();
+    (0..running.nodes.len()).for_each(|at| running.end(at));
     let mut world = lock(&running.world);
     let broken = std::mem::take(&mut world.judge.broken);
     Ok(Outcome {
@@ -79,7 +80,7 @@ pub fn run(wish: Wish) -> Result<Outcome, String> {
         hash: world.history.hash(),
         refreshes: world.requests.refreshes,
         handed: world.judge.handed,
-        runs: world.node.run,
+        runs: world.nodes.iter().map(|body| body.run).sum(),
         lost_on_the_way: world.judge.lost_on_the_way,
     })
 }
@@ -88,13 +89,13 @@ pub(crate) struct Running<'a> {
     pub(crate) world: Shared,
     entropy: SharedEntropy,
     home: &'a Path,
-    pub(crate) node: Option<Node>,
+    pub(crate) nodes: Vec<Option<Node>>,
     steps: u64,
 }
 
 impl Running<'_> {
     fn prepare(&mut self) -> Result<(), String> {
-        self.start()?;
+        self.start(0)?;
         let raw = rusqlite::Connection::open(database(self.home)).map_err(|error| error.to_string())?;
         let plan = {
             let mut world = lock(&self.world);
@@ -103,9 +104,12 @@ impl Running<'_> {
         };
         for (at, site) in plan.sites.iter().enumerate() {
             let client = client(at, site)?;
-            let Some(node) = &self.node else { return Err("no process".to_owned()) };
+            let Some(node) = &self.nodes[0] else { return Err("no process".to_owned()) };
             let made = node.look(async { node.service.add_integration(&Caller::operator(), client).await });
             made.map_err(|refusal| refusal.to_string())?;
+        }
+        for at in 1..self.nodes.len() {
+            self.start(at)?;
         }
         let mut world = lock(&self.world);
         world.history.tell(crate::world::BEGIN, format_args!("{plan:?}"));
@@ -113,18 +117,17 @@ impl Running<'_> {
             let span = world.rng.around(Duration::from_secs(600));
             world.after(span, Event::Act(at));
         }
-        let fates = [
-            (plan.kills, Fate::Kill),
-            (plan.restarts, Fate::Restart),
-            (plan.pauses, Fate::Pause),
-            (plan.storage, Fate::StorageDown),
-        ];
-        for (mean, fate) in fates {
-            world.befalls(mean, fate);
+        for node in 0..plan.nodes as usize {
+            world.befalls(plan.kills, Fate::Kill(node));
+            world.befalls(plan.restarts, Fate::Restart(node));
+            world.befalls(plan.pauses, Fate::Pause(node));
         }
+        world.befalls(plan.storage, Fate::StorageDown);
         for (at, site) in plan.sites.iter().enumerate() {
             world.befalls(site.outages, Fate::SiteDown(at));
-            world.befalls(site.client_refused, Fate::ClientRefused(at));
+            // What becomes of an integration is not heard of by other processes.
+            let client_refused = site.client_refused.filter(|_| plan.nodes == 1);
+            world.befalls(client_refused, Fate::ClientRefused(at));
         }
         Ok(())
     }
@@ -138,7 +141,10 @@ impl Running<'_> {
         let now = {
             let mut world = lock(&self.world);
             world.calm = true;
-            (world.disk, world.node.doom, world.node.paused) = (Disk::Well, None, false);
+            world.disk = Disk::Well;
+            for body in &mut world.nodes {
+                (body.doom, body.paused) = (None, false);
+            }
             for site in &mut world.sites {
                 (site.away, site.refuses_client) = (None, false);
             }
@@ -186,10 +192,11 @@ impl Running<'_> {
     /// loops of the process that look every few seconds would take most of the time.
     fn sleep_while_idle(&mut self, end: Timestamp) {
         let mut world = lock(&self.world);
-        let Some(node) = self.node.as_ref().filter(|_| !world.node.paused) else { return };
-        let Some(next) = world.next_apart_from(LOOPS).filter(|_| node.service.refresher.in_flight() == 0) else {
+        let in_flight: usize = self.nodes.iter().flatten().map(|node| node.service.refresher.in_flight()).sum();
+        if in_flight > 0 || self.nodes.iter().all(Option::is_none) {
             return;
-        };
+        }
+        let Some(next) = world.next_apart_from(LOOPS * self.nodes.len()) else { return };
         let due = world.due_at();
         let until = due.map_or(next, |due| due.min(next)).min(end);
         if until > world.now.plus(Duration::from_secs(1)) {
@@ -198,24 +205,28 @@ impl Running<'_> {
     }
 
     fn let_run(&mut self) -> Result<(), String> {
-        let paused = lock(&self.world).node.paused;
-        let Some(node) = self.node.as_mut().filter(|_| !paused) else { return Ok(()) };
-        node.run();
-        let dead = lock(&self.world).node.dead;
-        if dead || node.has_ended() {
-            self.end();
-            let mut world = lock(&self.world);
-            let pause = world.rng.range(10, 60_000);
-            world.after(Duration::from_millis(pause), Event::Fate(Fate::Start));
-            return Ok(());
+        for at in 0..self.nodes.len() {
+            if lock(&self.world).nodes[at].paused {
+                continue;
+            }
+            let Some(node) = &self.nodes[at] else { continue };
+            node.run();
+            let dead = lock(&self.world).nodes[at].dead;
+            if dead || node.has_ended() {
+                self.end(at);
+                let mut world = lock(&self.world);
+                let pause = world.rng.range(10, 20_000);
+                world.after(Duration::from_millis(pause), Event::Fate(Fate::Start(at)));
+                continue;
+            }
+            self.look(at);
         }
-        self.look();
         Ok(())
     }
 
     /// The judge looks at what has changed.
-    fn look(&mut self) {
-        let Some(node) = &mut self.node else { return };
+    fn look(&mut self, which: usize) {
+        let Some(node) = &mut self.nodes[which] else { return };
         let mut changed = Vec::new();
         while let Ok(event) = node.feed.try_recv() {
             if let Some(id) = &event.connection
@@ -258,7 +269,7 @@ impl Running<'_> {
             }
             Event::Act(at) => self.act(at),
             Event::Reconnect(at) => {
-                if let Some(node) = &self.node {
+                if let Some(node) = self.some_node() {
                     acts::import(node, &self.world, at);
                 } else {
                     lock(&self.world).after(Duration::from_secs(120), Event::Reconnect(at));
@@ -279,49 +290,58 @@ impl Running<'_> {
             let span = world.rng.around(mean);
             world.after(span, Event::Act(at));
         }
-        if let Some(node) = &self.node {
+        if let Some(node) = self.some_node() {
             acts::act(node, &self.world, at);
         }
+    }
+
+    /// Where a call comes in; none where nobody listens.
+    fn some_node(&self) -> Option<&Node> {
+        let at = lock(&self.world).rng.below(self.nodes.len() as u64) as usize;
+        self.nodes[at].as_ref()
     }
 
     fn befall(&mut self, fate: Fate) -> Result<(), String> {
         let mut world = lock(&self.world);
         let calm = world.calm;
         match fate {
-            Fate::Start => {
+            Fate::Start(node) => {
                 drop(world);
-                return self.start();
+                return self.start(node);
             }
-            Fate::Resume => world.node.paused = false,
+            Fate::Resume(node) => {
+                let now = world.now;
+                (world.nodes[node].paused, world.nodes[node].troubled_at) = (false, now);
+            }
             Fate::StorageUp => world.disk = Disk::Well,
             Fate::SiteUp(at) => world.sites[at].away = None,
             Fate::ClientMended(at) => world.sites[at].refuses_client = false,
             _ if calm => return Ok(()),
-            Fate::Kill => {
-                if self.node.is_some() && world.node.doom.is_none() {
+            Fate::Kill(node) => {
+                if self.nodes[node].is_some() && world.nodes[node].doom.is_none() {
                     let steps = if world.rng.chance(0.3) { 0 } else { world.rng.range(0, 40) as u32 };
-                    world.node.doom = Some(steps);
+                    world.nodes[node].doom = Some(steps);
                 }
                 let mean = world.plan.kills;
-                world.befalls(mean, Fate::Kill);
+                world.befalls(mean, fate);
             }
-            Fate::Restart => {
+            Fate::Restart(node) => {
                 let mean = world.plan.restarts;
-                world.befalls(mean, Fate::Restart);
-                world.tell(format_args!("the process is asked to end"));
+                world.befalls(mean, fate);
+                world.tell(format_args!("process {node} is asked to end"));
                 drop(world);
-                if let Some(node) = &self.node {
+                if let Some(node) = &self.nodes[node] {
                     node.end();
                 }
                 return Ok(());
             }
-            Fate::Pause => {
-                world.node.paused = true;
-                let span = world.rng.around(Duration::from_secs(120));
-                world.tell(format_args!("the process is stopped for {span:?}"));
-                world.after(span, Event::Fate(Fate::Resume));
+            Fate::Pause(node) => {
+                let (now, span) = (world.now, world.rng.around(Duration::from_secs(120)));
+                (world.nodes[node].paused, world.nodes[node].troubled_at) = (true, now);
+                world.tell(format_args!("process {node} is stopped for {span:?}"));
+                world.after(span, Event::Fate(Fate::Resume(node)));
                 let mean = world.plan.pauses;
-                world.befalls(mean, Fate::Pause);
+                world.befalls(mean, fate);
             }
             Fate::StorageDown => {
                 world.disk = world.rng.pick(&[Disk::DatabaseAway, Disk::Unanswering, Disk::JournalAway]);
@@ -351,28 +371,30 @@ impl Running<'_> {
         Ok(())
     }
 
-    fn start(&mut self) -> Result<(), String> {
-        if self.node.is_some() {
+    fn start(&mut self, at: usize) -> Result<(), String> {
+        if self.nodes[at].is_some() {
             return Ok(());
         }
         {
             let mut world = lock(&self.world);
-            world.node.run += 1;
-            (world.node.dead, world.node.doom) = (false, None);
-            let run = world.node.run;
-            world.tell(format_args!("the process starts, for the time {run}"));
+            let now = world.now;
+            let body = &mut world.nodes[at];
+            body.run += 1;
+            (body.dead, body.doom, body.troubled_at) = (false, None, now);
+            let run = body.run;
+            world.tell(format_args!("process {at} starts, for the time {run}"));
         }
-        self.node = Some(Node::start(&self.world, &self.entropy, self.home)?);
+        self.nodes[at] = Some(Node::start(&self.world, at, &self.entropy, self.home)?);
         Ok(())
     }
 
     /// The process is no more.
-    fn end(&mut self) {
-        lock(&self.world).node.dead = true;
-        self.node = None;
+    fn end(&mut self, at: usize) {
+        lock(&self.world).nodes[at].dead = true;
+        self.nodes[at] = None;
         let mut world = lock(&self.world);
         for known in &mut world.judge.known {
-            known.busy = false;
+            known.busy = known.busy.filter(|node| *node != at);
         }
     }
 }

@@ -42,15 +42,15 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// The process is killed, after some more steps.
-    Kill,
+    Kill(usize),
     /// It is started again.
-    Start,
+    Start(usize),
     /// It is asked to end, and started again.
-    Restart,
+    Restart(usize),
     /// It is stopped for a while, and goes on.
-    Pause,
+    Pause(usize),
     /// It goes on.
-    Resume,
+    Resume(usize),
     /// The database or the journal goes away.
     StorageDown,
     /// It comes back.
@@ -78,17 +78,19 @@ pub enum Disk {
     JournalAway,
 }
 
-/// What is true of the process from outside.
+/// What is true of a process from outside.
 #[derive(Debug)]
-pub struct Node {
+pub struct Body {
     /// Which run of it this is.
     pub run: u32,
     /// It has been killed and does nothing any more.
     pub dead: bool,
     /// After so many more steps it is killed.
     pub doom: Option<u32>,
-    /// Until when it is stopped.
+    /// It is stopped.
     pub paused: bool,
+    /// When something last befell it.
+    pub troubled_at: Timestamp,
 }
 
 /// The world.
@@ -106,8 +108,8 @@ pub struct World {
     pub history: History,
     /// The providers.
     pub sites: Vec<Site>,
-    /// What befalls the process.
-    pub node: Node,
+    /// What befalls the processes.
+    pub nodes: Vec<Body>,
     /// The storage.
     pub disk: Disk,
     /// Nothing befalls anybody any more.
@@ -142,7 +144,9 @@ impl World {
             rng: Rng::new(seed, 2),
             history: History::new(BEGIN),
             sites,
-            node: Node { run: 0, dead: true, doom: None, paused: false },
+            nodes: (0..plan.nodes)
+                .map(|_| Body { run: 0, dead: true, doom: None, paused: false, troubled_at: BEGIN })
+                .collect(),
             disk: Disk::Well,
             calm: false,
             looking: false,
@@ -215,22 +219,23 @@ impl World {
         self.judge.broken.push(what.to_string());
     }
 
-    /// A step of the process: false when it is dead, or dies here.
-    pub fn step(&mut self, what: &str) -> bool {
+    /// A step of a process: false when it is dead, or dies here.
+    pub fn step(&mut self, node: usize, what: &str) -> bool {
         if self.looking {
             return true;
         }
-        if self.node.dead {
+        let now = self.now;
+        let body = &mut self.nodes[node];
+        if body.dead {
             return false;
         }
-        if let Some(left) = self.node.doom {
+        if let Some(left) = body.doom {
             if left == 0 {
-                self.node.dead = true;
-                self.node.doom = None;
-                self.tell(format_args!("the process is killed at {what}"));
+                (body.dead, body.doom, body.troubled_at) = (true, None, now);
+                self.tell(format_args!("process {node} is killed at {what}"));
                 return false;
             }
-            self.node.doom = Some(left - 1);
+            body.doom = Some(left - 1);
         }
         true
     }

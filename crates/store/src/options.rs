@@ -63,6 +63,9 @@ pub struct OpenOptions {
     pub journal: JournalOptions,
     /// About how many bytes the cache of sealed grants may take.
     pub cache_bytes: u64,
+    /// Whether nobody else can be at work on the database, so that whatever lease is found has ended. In a simulation there may
+    /// be others.
+    pub alone: bool,
     /// Where the work runs.
     pub threads: Threads,
     /// Threads that read.
@@ -85,6 +88,7 @@ impl OpenOptions {
             node,
             journal: JournalOptions::default(),
             cache_bytes: 64 << 20,
+            alone: true,
             threads: Threads::Own,
             readers: 2,
             // Half of what random 96-bit nonces allow even under a single key (NIST SP 800-38D §8.3).

@@ -190,9 +190,11 @@ fn open(options: &OpenOptions, entropy: SharedEntropy, now: Timestamp) -> Result
         opening.migrate(|_| Ok(()))?;
     }
     let shared = opening.look(|sql| {
-        end_leases(sql, &options.node)?;
-        jobs::interrupt(sql, now)?;
-        idempotency::interrupt(sql)?;
+        if options.alone {
+            end_leases(sql, &options.node)?;
+            jobs::interrupt(sql, now)?;
+            idempotency::interrupt(sql)?;
+        }
         load(sql, ring, installation, entropy, options)
     })?;
     let shared = Arc::new(shared);
