@@ -67,6 +67,7 @@ impl Outlet for WorldOutlet {
             let host = url.host_str().unwrap_or_default().to_owned();
             let connects = {
                 let mut world = lock(&shared);
+                world.is_about_to_send(node);
                 if world.step(node, "connecting") { Some(world.connects(&host)) } else { None }
             };
             let Some(connects) = connects else { return std::future::pending().await };

@@ -42,6 +42,7 @@ impl Pace for WorldPace {
         if !world.step(node, word(step)) {
             return never();
         }
+        let stopped = world.is_stopped_here(node);
         let slow = world.plan.slow_store;
         let wait = if slow > 0.0 && !world.calm && world.rng.chance(slow) {
             Some(Duration::from_millis(if world.rng.chance(0.02) { 2000 } else { world.rng.range(1, 20) }))
@@ -50,7 +51,7 @@ impl Pace for WorldPace {
         };
         drop(world);
         Box::pin(async move {
-            if let Some(wait) = wait {
+            if let Some(wait) = stopped.or(wait) {
                 sleep(&shared, wait).await;
             }
             let (alive, disk) = {

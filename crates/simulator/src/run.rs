@@ -20,7 +20,7 @@ use crate::entropy::WorldEntropy;
 use crate::judge::{Judge, Known};
 use crate::node::{Node, database};
 use crate::plan::{Plan, SitePlan, Wish};
-use crate::world::{Disk, Event, Fate, Shared, World, lock};
+use crate::world::{Disk, Event, Fate, Shared, Stalker, World, lock};
 
 /// Twice the largest pause between two attempts, with its jitter, and a little for the work itself.
 const SETTLED: Duration = Duration::from_secs(2 * 1170 + 60);
@@ -143,7 +143,7 @@ impl Running<'_> {
             world.calm = true;
             world.disk = Disk::Well;
             for body in &mut world.nodes {
-                (body.doom, body.paused) = (None, false);
+                (body.doom, body.stop_in, body.stalked, body.paused) = (None, None, None, false);
             }
             for site in &mut world.sites {
                 (site.away, site.refuses_client) = (None, false);
@@ -318,7 +318,9 @@ impl Running<'_> {
             Fate::ClientMended(at) => world.sites[at].refuses_client = false,
             _ if calm => return Ok(()),
             Fate::Kill(node) => {
-                if self.nodes[node].is_some() && world.nodes[node].doom.is_none() {
+                if world.rng.chance(0.6) {
+                    world.nodes[node].stalked = Some(Stalker::Kill);
+                } else if self.nodes[node].is_some() && world.nodes[node].doom.is_none() {
                     let steps = if world.rng.chance(0.3) { 0 } else { world.rng.range(0, 40) as u32 };
                     world.nodes[node].doom = Some(steps);
                 }
@@ -336,10 +338,11 @@ impl Running<'_> {
                 return Ok(());
             }
             Fate::Pause(node) => {
-                let (now, span) = (world.now, world.rng.around(Duration::from_secs(120)));
-                (world.nodes[node].paused, world.nodes[node].troubled_at) = (true, now);
-                world.tell(format_args!("process {node} is stopped for {span:?}"));
-                world.after(span, Event::Fate(Fate::Resume(node)));
+                if world.rng.chance(0.6) {
+                    world.nodes[node].stalked = Some(Stalker::Pause);
+                } else {
+                    world.stop(node);
+                }
                 let mean = world.plan.pauses;
                 world.befalls(mean, fate);
             }
@@ -380,7 +383,7 @@ impl Running<'_> {
             let now = world.now;
             let body = &mut world.nodes[at];
             body.run += 1;
-            (body.dead, body.doom, body.troubled_at) = (false, None, now);
+            (body.dead, body.doom, body.stop_in, body.troubled_at) = (false, None, None, now);
             let run = body.run;
             world.tell(format_args!("process {at} starts, for the time {run}"));
         }

@@ -78,6 +78,15 @@ pub enum Disk {
     JournalAway,
 }
 
+/// What waits for a process to send something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stalker {
+    /// It is killed, a few steps later.
+    Kill,
+    /// It is stopped, a few steps later.
+    Pause,
+}
+
 /// What is true of a process from outside.
 #[derive(Debug)]
 pub struct Body {
@@ -87,6 +96,10 @@ pub struct Body {
     pub dead: bool,
     /// After so many more steps it is killed.
     pub doom: Option<u32>,
+    /// After so many more steps it is stopped.
+    pub stop_in: Option<u32>,
+    /// What befalls it as soon as it sends something.
+    pub stalked: Option<Stalker>,
     /// It is stopped.
     pub paused: bool,
     /// When something last befell it.
@@ -145,7 +158,15 @@ impl World {
             history: History::new(BEGIN),
             sites,
             nodes: (0..plan.nodes)
-                .map(|_| Body { run: 0, dead: true, doom: None, paused: false, troubled_at: BEGIN })
+                .map(|_| Body {
+                    run: 0,
+                    dead: true,
+                    doom: None,
+                    stop_in: None,
+                    stalked: None,
+                    paused: false,
+                    troubled_at: BEGIN,
+                })
                 .collect(),
             disk: Disk::Well,
             calm: false,
@@ -217,6 +238,38 @@ impl World {
     pub fn broken(&mut self, what: fmt::Arguments<'_>) {
         self.history.tell(self.now, format_args!("BROKEN {what}"));
         self.judge.broken.push(what.to_string());
+    }
+
+    /// A process is about to send: what has waited for that befalls it within a few steps.
+    pub fn is_about_to_send(&mut self, node: usize) {
+        let steps = self.rng.range(0, 12) as u32;
+        let body = &mut self.nodes[node];
+        match body.stalked.take() {
+            Some(Stalker::Kill) => body.doom = Some(steps),
+            Some(Stalker::Pause) => body.stop_in = Some(steps),
+            None => {}
+        }
+    }
+
+    /// Whether a process is stopped at this step, and for how long.
+    pub fn is_stopped_here(&mut self, node: usize) -> Option<Duration> {
+        let left = self.nodes[node].stop_in?;
+        if left > 0 {
+            self.nodes[node].stop_in = Some(left - 1);
+            return None;
+        }
+        self.nodes[node].stop_in = None;
+        Some(self.stop(node))
+    }
+
+    /// A process is stopped for a while.
+    pub fn stop(&mut self, node: usize) -> Duration {
+        let mean = self.rng.pick(&[60, 120, 300]);
+        let (now, span) = (self.now, self.rng.around(Duration::from_secs(mean)));
+        (self.nodes[node].paused, self.nodes[node].troubled_at) = (true, now);
+        self.tell(format_args!("process {node} is stopped for {span:?}"));
+        self.after(span, Event::Fate(Fate::Resume(node)));
+        span
     }
 
     /// A step of a process: false when it is dead, or dies here.
