@@ -10,6 +10,7 @@ use crate::connection::{DisconnectReason, Episode, LastFailure, Life, ReauthReas
 use crate::grant::GrantFacts;
 use crate::notice::NoticeKind;
 use crate::outcome::{Class, Failure, Spent};
+use crate::planted::{self, Bug};
 use crate::policy::Policy;
 use crate::provider::{Provider, Renewal, ReplayKind};
 use crate::time::Timestamp;
@@ -153,6 +154,7 @@ fn failed(life: Life, failure: &Failure, sent_at: Timestamp, around: &Circumstan
     let life = Life { episode: Some(episode), last_failure: Some(last_failure(failure, now)), ..life };
     match failure.class {
         Class::InvalidGrant | Class::AuthRejected | Class::Unknown => refused(life, failure, around, now),
+        _ if planted::is(Bug::TransientCountsAsAuth) => refused(life, failure, around, now),
         _ => transient(life, failure, sent_at, around, now),
     }
 }
@@ -321,6 +323,8 @@ pub fn is_repeated_at_once(failure: &Failure, provider: &Provider) -> bool {
     let harmless = provider.replay == ReplayKind::None;
     match failure.class {
         Class::Network => true,
+        Class::Ambiguous if planted::is(Bug::RetryAfterTimeout) => true,
+        Class::Malformed if planted::is(Bug::RetryAfterMalformed) => true,
         Class::Unavailable | Class::Ambiguous | Class::Malformed => {
             harmless && failure.retry_after.is_none() && failure.salvaged_refresh_token.is_none()
         }

@@ -72,7 +72,7 @@ impl Judge {
 }
 
 /// The account in a token of the simulated providers.
-fn account(token: &str) -> Option<(usize, usize)> {
+pub fn account(token: &str) -> Option<(usize, usize)> {
     let mut parts = token.split('.').skip(1);
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }

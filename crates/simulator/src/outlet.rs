@@ -11,6 +11,7 @@ use evergrant_core::token_request::HttpRequest;
 use url::Url;
 
 use crate::clock::sleep;
+use crate::judge::account;
 use crate::site::{Asked, Lot, Reply};
 use crate::world::{Event, Shared, World, lock};
 
@@ -177,6 +178,7 @@ impl World {
                 refresh.unanswered += 1;
             }
         }
+        self.while_it_is_out(&asked, end);
         self.tell(format_args!("request {id} to site {site} leaves: {asked:?}, {lot:?}"));
         let late = end > limit || lot == Lot::Silence;
         if !matches!(lot, Lot::Unsent | Lot::LostBefore) {
@@ -187,6 +189,14 @@ impl World {
             Request { site, asked, lot, late, reply: None, ended: false, waker: None, open: true, worked: false };
         self.requests.all.insert(id, request);
         Some(id)
+    }
+
+    /// Applications and people do not wait for the end of a refresh.
+    fn while_it_is_out(&mut self, asked: &Asked, end: Duration) {
+        let Asked::Refresh(token) = asked else { return };
+        let Some((_, at)) = account(token).filter(|_| !self.calm && self.rng.chance(0.3)) else { return };
+        let around = end.mul_f64(self.rng.fraction() * 1.2) + Duration::from_millis(self.rng.range(0, 15));
+        self.after(around, Event::Meanwhile(at));
     }
 
     /// No refresh token is sent while an earlier sending can still be answered, nor after the answer has been kept.

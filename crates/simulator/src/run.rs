@@ -268,6 +268,11 @@ impl Running<'_> {
                 }
             }
             Event::Act(at) => self.act(at),
+            Event::Meanwhile(at) => {
+                if let Some(node) = self.some_node() {
+                    acts::act(node, &self.world, at);
+                }
+            }
             Event::Reconnect(at) => {
                 if let Some(node) = self.some_node() {
                     acts::import(node, &self.world, at);

@@ -32,6 +32,8 @@ pub enum Event {
     Deliver(u64),
     /// An application or a person does something with a connection.
     Act(usize),
+    /// Somebody does something with a connection while it is being refreshed.
+    Meanwhile(usize),
     /// A person agrees again.
     Reconnect(usize),
     /// Something befalls the process, a provider or the storage.

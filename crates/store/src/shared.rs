@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use evergrant_core::id::{ConnectionId, InstallationId, IntegrationName, NodeId};
 use evergrant_core::integration::Integration;
 use evergrant_core::notice::NoticeKind;
+use evergrant_core::planted::{self, Bug};
 use tokio::sync::broadcast;
 
 use crate::cache::{Owner, ReadCache};
@@ -111,6 +112,8 @@ impl Shared {
 
     fn apply(&self, effect: Effect) {
         match effect {
+            Effect::Record(record)
+                if planted::is(Bug::CacheKeepsDisconnected) && record.connection.life.grant.is_none() => {}
             Effect::Record(record) => self.cache.put_record(record),
             Effect::Noticed(kind) => self.tally().noticed(kind),
             Effect::Forget(id) => self.cache.forget_record(&id),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use evergrant_core::id::{AttemptId, ConnectionId, IntegrationName};
+use evergrant_core::planted::{self, Bug};
 use evergrant_core::time::Timestamp;
 
 use super::{Claim, Forced, Gate, Leased, OpenIntent};
@@ -207,7 +208,17 @@ impl Store {
             let text = "UPDATE lives SET attempt = ?4, sending_at = ?5 WHERE connection_id = ?1 AND fence = ?2 \
                         AND generation = ?3 AND lease_until > ?5 AND status <> 'disconnected'";
             let (id, generation) = (&source.connection, source.generation);
+            if planted::is(Bug::IntentWithoutFence) || planted::is(Bug::FenceRemoved) {
+                let text = "UPDATE lives SET attempt = ?2, sending_at = ?3 WHERE connection_id = ?1";
+                tx.run(text, values![id, attempt, now])?;
+                super::attempts::begin(tx, &attempt, &source, &integration, &shared.node, now)?;
+                return Ok(Gate::Open);
+            }
             if tx.run(text, values![id, fence, generation, attempt, now])? == 1 {
+                if planted::is(Bug::IntentClosedEarly) {
+                    let text = "UPDATE lives SET attempt = NULL, sending_at = NULL WHERE connection_id = ?1";
+                    tx.run(text, values![id])?;
+                }
                 super::attempts::begin(tx, &attempt, &source, &integration, &shared.node, now)?;
                 return Ok(Gate::Open);
             }

@@ -159,6 +159,8 @@ impl Question<'_> {
             return if live { self.hand_out(record, false) } else { Err(barred) };
         }
         let id = &record.connection.id;
+        #[cfg(feature = "planted")]
+        let _caller = super::planted::GoesWithCaller(self.refresher.clone(), id.clone());
         let flight = self.refresher.fly(id, Trigger::Demand(self.min_ttl));
         let landed = tokio::select! {
             biased;

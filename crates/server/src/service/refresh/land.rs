@@ -10,6 +10,7 @@ use evergrant_core::lifecycle::{self, Event, Transition};
 use evergrant_core::lifetime::{Expiry, TokenSet};
 use evergrant_core::notice::NoticeKind;
 use evergrant_core::outcome::{Class, Failure, Outcome};
+use evergrant_core::planted::{self, Bug};
 use evergrant_core::provider::ReplayKind;
 use evergrant_core::secret::RefreshToken;
 use evergrant_core::time::Timestamp;
@@ -30,7 +31,7 @@ use crate::provider::Answer;
 const COMMIT_RETRY: Duration = Duration::from_millis(250);
 
 /// Which sending an outcome is of.
-struct Of {
+pub(super) struct Of {
     attempt: AttemptId,
     sent_at: Timestamp,
 }
@@ -137,6 +138,9 @@ impl Flight<'_> {
         self.gate.ended(self.id, (class, retry_after), sent.admitted.take(), &self.policy, now);
         self.inner.metrics.refreshed(&self.integration.name, class, now.since(sent.sent_at));
         let of = Of { attempt: sent.attempt, sent_at: sent.sent_at };
+        if let Some(seq) = sent.journalled.filter(|_| planted::is(Bug::JournalForgetsEarly)) {
+            self.inner.store.journal().mark_committed(seq);
+        }
         let landing = match sent.outcome {
             Outcome::Success(tokens) => self.keep(&leased, *tokens, &of, sent.from.as_deref(), sent.whole).await,
             Outcome::Failure(failure) => self.refuse(&leased, failure, &of).await,
@@ -155,9 +159,10 @@ impl Flight<'_> {
         let rotated = tokens.refresh_token.is_some();
         let facts = self.facts(leased, &tokens, of.sent_at);
         let facts = if whole { facts } else { with_lifetime_of(facts, before.grant.as_ref()) };
+        let kept = sent_from.and_then(|grant| grant.refresh_token.clone());
         let grant = Grant {
             access_token: Some(tokens.access_token),
-            refresh_token: tokens.refresh_token.or_else(|| sent_from.and_then(|grant| grant.refresh_token.clone())),
+            refresh_token: tokens.refresh_token.or(kept.filter(|_| !planted::is(Bug::EmptyRefreshTokenErases))),
             token_type: tokens.token_type,
         };
         let around = self.around(leased, false);
@@ -179,6 +184,10 @@ impl Flight<'_> {
             account: None,
             life: transition.life,
         };
+        #[cfg(feature = "planted")]
+        if let Some(landing) = self.planted_before_commit(leased, &commit, of).await {
+            return landing;
+        }
         let landing = match self.stored(&leased.source(), &commit).await {
             Committed::Stored { record, .. } => Landing::Refreshed(record),
             Committed::Superseded { record } => Landing::Overtaken(record),
@@ -225,7 +234,7 @@ impl Flight<'_> {
     }
 
     /// No grant came: what follows is stored by fence, if the refresh token that was sent is still the stored one.
-    async fn refuse(&self, leased: &Leased, failure: Failure, of: &Of) -> Landing {
+    pub(super) async fn refuse(&self, leased: &Leased, failure: Failure, of: &Of) -> Landing {
         let now = self.inner.clock.now();
         let class = failure.class;
         let pulled_with = self.counted(class, now);

@@ -10,6 +10,8 @@ mod gate;
 mod judge;
 mod land;
 mod order;
+#[cfg(feature = "planted")]
+mod planted;
 mod recover;
 mod request;
 mod send;
@@ -234,10 +236,12 @@ impl Refresher {
         let landed = Landed::default();
         flights.insert(id.clone(), landed.clone());
         let aloft = Aloft { refresher: self.clone(), id: id.clone(), landed: landed.clone() };
-        self.0.tasks.spawn(async move {
+        let _task = self.0.tasks.spawn(async move {
             let landing = flight::fly(&aloft.refresher, &aloft.id, trigger, slot).await;
             aloft.tell(landing);
         });
+        #[cfg(feature = "planted")]
+        planted::begun(id, _task.abort_handle());
         (landed, true)
     }
 

@@ -10,6 +10,7 @@ use evergrant_core::grant::Grant;
 use evergrant_core::id::AttemptId;
 use evergrant_core::lifecycle;
 use evergrant_core::outcome::{Class, Failure, Outcome};
+use evergrant_core::planted::{self, Bug};
 use evergrant_core::provider::Renewal;
 use evergrant_core::schedule;
 use evergrant_core::secret::ClientSecret;
@@ -256,6 +257,9 @@ impl Flight<'_> {
                 biased;
                 answered = &mut sending => break answered,
                 () = renewal => {
+                    if planted::is(Bug::ShortLease) {
+                        continue;
+                    }
                     if let Err(error) = self.inner.store.renew(leased, self.inner.clock.now(), self.policy.lease).await {
                         tracing::warn!(connection = %self.id, %error, "a lease could not be renewed while the provider works");
                     }
@@ -272,7 +276,8 @@ impl Flight<'_> {
         };
         let Some(answer) = answer else { return Sent::failed(Failure::ambiguous(&why), attempt, sent_at) };
         let cut_off = (!whole).then_some(why.as_str());
-        let journalled = self.journal(leased, (&attempt, sent_at), &answer, cut_off).await;
+        let first = !planted::is(Bug::JournalAfterParsing);
+        let journalled = if first { self.journal(leased, (&attempt, sent_at), &answer, cut_off).await } else { None };
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         let (provider, purpose) = (&self.integration.provider, self.purpose());
         let outcome = if whole {
@@ -280,6 +285,9 @@ impl Flight<'_> {
         } else {
             super::classify_cut_off(provider, &answer, &why, sent_at, purpose, &known)
         };
+        let late = !first && outcome.class() == Class::Success;
+        let journalled =
+            if late { self.journal(leased, (&attempt, sent_at), &answer, cut_off).await } else { journalled };
         Sent { outcome, attempt, sent_at, journalled, whole, from: None, admitted: None }
     }
 
