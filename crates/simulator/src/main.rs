@@ -29,6 +29,9 @@ struct Arguments {
     /// How many seeds at once; as many as there are processors where it is left out.
     #[arg(long)]
     threads: Option<usize>,
+    /// Writes the service's own log to the error output.
+    #[arg(long)]
+    log: bool,
     /// Prints the history also of a seed that keeps its promises.
     #[arg(long)]
     history: bool,
@@ -42,6 +45,9 @@ fn range(text: &str) -> Result<std::ops::Range<u64>, String> {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.log {
+        tracing_subscriber::fmt().with_writer(std::io::stderr).without_time().with_ansi(false).init();
+    }
     let seeds = arguments.seed.map_or(arguments.seeds.clone(), |seed| seed..seed + 1);
     let (next, failed, sums) = (AtomicU64::new(seeds.start), Mutex::new(0_u64), Mutex::new([0_u64; 4]));
     let machine = std::thread::available_parallelism().map_or(1, usize::from);

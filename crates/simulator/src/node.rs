@@ -65,6 +65,7 @@ pub struct Node {
     pub service: Service,
     /// What it has committed.
     pub feed: broadcast::Receiver<Arc<evergrant_store::Event>>,
+    ready: Arc<AtomicBool>,
     ended: Arc<AtomicBool>,
     world: Shared,
 }
@@ -99,15 +100,16 @@ impl Node {
         let store = Store::open(&options, entropy.clone(), now).map_err(|error| error.to_string())?;
         let feed = store.follow_events();
         let service = assemble((world, at), entropy, store)?;
-        let ended = Arc::new(AtomicBool::new(false));
-        let node = Node { at, runtime, idle, service, feed, ended, world: world.clone() };
-        let (service, ended) = (node.service.clone(), node.ended.clone());
+        let (ready, ended) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let node = Node { at, runtime, idle, service, feed, ready, ended, world: world.clone() };
+        let (service, ready, ended) = (node.service.clone(), node.ready.clone(), node.ended.clone());
         node.spawn(async move {
             if service.refresher.recover(&service).await.is_err() || service.resume_devices().await.is_err() {
                 service.store.close().await;
                 ended.store(true, Ordering::Relaxed);
                 return;
             }
+            ready.store(true, Ordering::Relaxed);
             service.tasks.spawn(chores::chores(service.clone()));
             service.tasks.spawn(chores::clean_up(service.clone()));
             service.tasks.spawn(scheduler::run(service.refresher.clone(), service.stop.clone()));
@@ -154,6 +156,11 @@ impl Node {
             service.store.close().await;
             ended.store(true, Ordering::Relaxed);
         });
+    }
+
+    /// Whether it has put right what an earlier run left behind, and refreshes nothing.
+    pub fn is_idle(&self) -> bool {
+        self.ready.load(Ordering::Relaxed) && self.service.refresher.in_flight() == 0
     }
 
     /// Whether it has ended by itself.

@@ -89,7 +89,8 @@ impl Plan {
             acts: rng.pick(&[2 * HOUR, 8 * HOUR, DAY]),
             kills: some(&mut rng, 0.7, &[3 * HOUR, 12 * HOUR, 3 * DAY]),
             restarts: some(&mut rng, 0.3, &[DAY, 5 * DAY]),
-            pauses: some(&mut rng, 0.4, &[6 * HOUR, 2 * DAY]),
+            // Another process may take over what a stopped one holds.
+            pauses: some(&mut rng, if wish.nodes > 1 { 1.0 } else { 0.4 }, &[6 * HOUR, 2 * DAY]),
             storage: some(&mut rng, 0.4, &[12 * HOUR, 3 * DAY]),
             slow_store: rng.pick(&[0.0, 0.05, 0.4]),
         }

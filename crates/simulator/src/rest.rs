@@ -84,8 +84,8 @@ impl World {
 
     /// When the database says that something is to be done next.
     pub(crate) fn due_at(&self) -> Option<Timestamp> {
-        let text =
-            "SELECT MIN(at) FROM (SELECT MIN(next_at) AS at FROM lives UNION ALL SELECT MIN(next_at) FROM outbox)";
+        let text = "SELECT MIN(at) FROM (SELECT MIN(CASE WHEN attempt IS NULL THEN next_at ELSE 0 END) AS at FROM lives \
+                    UNION ALL SELECT MIN(next_at) FROM outbox)";
         let raw = self.judge.raw.as_ref()?;
         let at: Option<i64> = raw.prepare_cached(text).ok()?.query_row([], |row| row.get(0)).ok()?;
         at.map(Timestamp::from_millis)

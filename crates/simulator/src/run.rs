@@ -192,8 +192,8 @@ impl Running<'_> {
     /// loops of the process that look every few seconds would take most of the time.
     fn sleep_while_idle(&mut self, end: Timestamp) {
         let mut world = lock(&self.world);
-        let in_flight: usize = self.nodes.iter().flatten().map(|node| node.service.refresher.in_flight()).sum();
-        if in_flight > 0 || self.nodes.iter().all(Option::is_none) {
+        let mut up = self.nodes.iter().flatten().peekable();
+        if up.peek().is_none() || !up.all(Node::is_idle) {
             return;
         }
         let Some(next) = world.next_apart_from(LOOPS * self.nodes.len()) else { return };
