@@ -208,6 +208,10 @@ impl World {
                 known.offered.drain(..=place);
                 known.holds = Some(family);
             }
+            // What lost a race against that consent is tried once, as a spare, before a verdict.
+            None if known.holds.is_some_and(|holds| self.sites[site].ledger.has_called_dead(holds)) => {
+                known.holds = Some(family);
+            }
             None => {
                 let holds = known.holds;
                 self.broken(format_args!(

@@ -230,6 +230,12 @@ impl Ledger {
         }
     }
 
+    /// Whether a refresh token of this consent was called dead.
+    pub fn has_called_dead(&self, family: usize) -> bool {
+        let mut all = self.families[family].refreshes.iter().filter_map(|token| self.refreshes.get(token));
+        all.any(|refresh| refresh.called_dead > 0)
+    }
+
     /// The application uses an access token: whether it is taken.
     pub fn used(&mut self, token: &str, now: Timestamp) -> bool {
         let Some(access) = self.accesses.get_mut(token) else { return false };

@@ -2,5 +2,7 @@
 
 #[cfg(feature = "planted")]
 mod planted;
+#[cfg(not(feature = "planted"))]
 mod same;
+#[cfg(not(feature = "planted"))]
 mod seeds;
