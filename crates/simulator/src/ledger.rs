@@ -230,6 +230,11 @@ impl Ledger {
         }
     }
 
+    /// Whether nobody told the end of an access token, or another one.
+    pub fn has_lied(&self, token: &str) -> bool {
+        self.accesses.get(token).is_some_and(|access| access.lied)
+    }
+
     /// Whether a refresh token of this consent was called dead.
     pub fn has_called_dead(&self, family: usize) -> bool {
         let mut all = self.families[family].refreshes.iter().filter_map(|token| self.refreshes.get(token));
