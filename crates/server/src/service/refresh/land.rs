@@ -158,7 +158,7 @@ impl Flight<'_> {
         let sent_from = from.or(leased.grant.as_deref());
         let rotated = tokens.refresh_token.is_some();
         let facts = self.facts(leased, &tokens, of.sent_at);
-        let facts = if whole { facts } else { with_lifetime_of(facts, before.grant.as_ref()) };
+        let facts = if whole { facts } else { facts.with_lifetime_of(before.grant.as_ref()) };
         let kept = sent_from.and_then(|grant| grant.refresh_token.clone());
         let grant = Grant {
             access_token: Some(tokens.access_token),
@@ -493,17 +493,5 @@ impl Flight<'_> {
                 tracing::error!(integration = %self.integration.name, %error, "the integration's health could not be stored");
             }
         }
-    }
-}
-
-/// The lifetime that stood behind the place where an answer broke off was most likely that of the grant before: a token of
-/// which nothing is known would be handed out as valid for a day.
-fn with_lifetime_of(facts: GrantFacts, before: Option<&GrantFacts>) -> GrantFacts {
-    match before.and_then(|before| before.lifetime_millis) {
-        Some(millis) if facts.expiry == Expiry::Unknown => {
-            let at = facts.issued_at.plus(Duration::from_millis(millis));
-            GrantFacts { expiry: Expiry::At { at }, lifetime_millis: Some(millis), ..facts }
-        }
-        _ => facts,
     }
 }
