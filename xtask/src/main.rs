@@ -17,6 +17,7 @@ mod needs;
 mod peers;
 mod release;
 mod rig;
+mod simulate;
 mod sizes;
 mod smoke;
 mod source;
@@ -78,6 +79,12 @@ enum Task {
     },
     /// Runs every scenario of docs/reliability.md: quickly, or with the numbers of a night or of a release.
     Reliability(rig::Reliability),
+    /// Runs the real kernel and store in a world that a seed makes: `--seed 7`, `--seeds 0..10000 --days 30`.
+    Simulate {
+        /// Handed to the simulator; `--help` names all of it.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        simulator: Vec<String>,
+    },
     /// Runs the README's first command and tries what the README says of it.
     Smoke {
         /// With the build that the tests have made, and without waiting for a renewal of every connection.
@@ -106,6 +113,7 @@ fn run(task: Task) -> Result<ExitCode, Error> {
         Task::Planted { only } => rig::planted(&workspace, only.as_deref()),
         Task::Chaos { minutes, seed, nodes } => rig::chaos(&workspace, minutes, seed, nodes),
         Task::Reliability(flags) => rig::reliability(&workspace, &flags),
+        Task::Simulate { simulator } => simulate::run(&workspace, &simulator),
         Task::Smoke { quick } => smoke::run(&workspace, quick),
     }
 }

@@ -11,6 +11,7 @@ use evergrant_core::provider::Provider;
 
 use crate::db::Database;
 use crate::journal::JournalOptions;
+use crate::pace::Threads;
 use crate::seal::MasterKey;
 
 type LookUp = dyn Fn(&ProviderSource) -> Option<Arc<Provider>> + Send + Sync;
@@ -67,6 +68,11 @@ pub struct OpenOptions {
     pub cache_grace: Duration,
     /// Whether leases go by the database's clock, where it is on a server; for tests that tell the time themselves they need not.
     pub database_clock: bool,
+    /// Whether nobody else can be at work on the database, so that whatever lease is found has ended. In a simulation there may
+    /// be others.
+    pub alone: bool,
+    /// Where the work runs.
+    pub threads: Threads,
     /// Threads that read.
     pub readers: usize,
     /// After so many sealings a new data key takes over.
@@ -89,6 +95,8 @@ impl OpenOptions {
             cache_bytes: 64 << 20,
             cache_grace: Duration::from_secs(60),
             database_clock: true,
+            alone: true,
+            threads: Threads::Own,
             readers: 2,
             // Half of what random 96-bit nonces allow even under a single key (NIST SP 800-38D §8.3).
             data_key_sealings: 1 << 31,

@@ -19,6 +19,7 @@ use crate::follow::Following;
 use crate::journal::Journal;
 use crate::memory::Feed;
 use crate::options::OpenOptions;
+use crate::pace::Threads;
 use crate::reads::ReadsLog;
 use crate::seal::{KeyRing, MasterKey, Place, SealedBytes, WrappedKey};
 use crate::shared::{Effect, Keeping, Shared, Tx};
@@ -51,6 +52,7 @@ struct Inner {
     reads: ReadsLog,
     standing: Standing,
     patience: Option<Duration>,
+    inline: bool,
     folder: Mutex<Option<HeldFolder>>,
 }
 
@@ -75,7 +77,7 @@ impl Store {
     /// Lets nothing more in, commits what waits, and lets go of the data folder.
     pub async fn close(&self) {
         let inner = self.inner.clone();
-        let closing = tokio::task::spawn_blocking(move || {
+        let closing = self.blocking(move || {
             // The writer last: who closes the last connection puts the log into the database.
             inner.readers.close();
             inner.writer.close();
@@ -85,6 +87,11 @@ impl Store {
             inner.folder.lock().unwrap_or_else(PoisonError::into_inner).take();
         });
         let _ = closing.await;
+    }
+
+    /// Runs what blocks where blocking harms nobody; none if it panicked.
+    pub(crate) async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        if self.inner.inline { Some(work()) } else { tokio::task::spawn_blocking(work).await.ok() }
     }
 
     /// Whether the database can be written and read, and the journal too: does all of it.
@@ -204,25 +211,28 @@ fn open(options: &OpenOptions, entropy: SharedEntropy, now: Timestamp) -> Result
     if !new && !had_journal {
         tracing::warn!("the journal is gone; answers that it alone held are lost");
     }
-    let journal = Journal::open(&journal_folder, &installation, ring.clone(), options.journal)?;
+    let journal = Journal::open(&journal_folder, &installation, ring.clone(), options.journal, &options.threads)?;
     if !new {
         opening.migrate(|_| Ok(()))?;
     }
     let behind = options.database.behind();
     let folder_now = Folder { path: &options.data_dir, place: place.clone(), had_journal };
-    let standing = deployment::stand(&mut opening, folder_now, behind.clone(), &entropy, now)?;
-    opening.enter(|sql, former| nodes::clear_up(sql, &former, &options.node, now))?;
+    let standing = deployment::stand(&mut opening, folder_now, (behind.clone(), options.alone), &entropy, now)?;
+    if options.alone {
+        opening.enter(|sql, former| nodes::clear_up(sql, &former, &options.node, now))?;
+    }
     let shared = Arc::new(opening.look(|sql| load(sql, ring, installation, (entropy, behind), options))?);
     let connections = (0..options.readers.max(1)).map(|_| opening.reader()).collect::<Result<_, _>>()?;
     let threads = |cause| OpenError::io("a thread of the store", cause);
-    let readers = Readers::start(connections, &learning(&shared)).map_err(threads)?;
+    let readers = Readers::start(connections, &learning(&shared), &options.threads).map_err(threads)?;
     let following = Following::start(opening.listener(), shared.clone()).map_err(threads)?;
     let keeping = Keeping { shared: shared.clone(), count: None, key: None };
-    let writer = Writer::start(opening.into_base(), Box::new(keeping)).map_err(threads)?;
+    let writer = Writer::start(opening.into_base(), Box::new(keeping), &options.threads).map_err(threads)?;
     let reads = ReadsLog::open(&options.data_dir.join(READS), place, options.audit_reads)?;
     let patience = options.database.file().is_none().then_some(PATIENCE);
+    let inline = matches!(options.threads, Threads::Inline(_));
     let folder = Mutex::new(Some(folder));
-    let inner = Inner { writer, readers, following, journal, reads, standing, patience, folder };
+    let inner = Inner { writer, readers, following, journal, reads, standing, patience, inline, folder };
     Ok(Store { inner: Arc::new(inner), shared })
 }
 

@@ -82,8 +82,8 @@ impl Store {
 
     async fn erase_journal(&self, ids: BTreeSet<ConnectionId>) -> Result<(), StoreError> {
         let store = self.clone();
-        let entries = tokio::task::spawn_blocking(move || store.journal().entries_of(&ids)).await;
-        let entries = entries.unwrap_or_else(|_| Err(StoreError::defect("reading the journal")))?;
+        let entries = self.blocking(move || store.journal().entries_of(&ids)).await;
+        let entries = entries.unwrap_or_else(|| Err(StoreError::defect("reading the journal")))?;
         self.journal().erase(entries).await
     }
 }

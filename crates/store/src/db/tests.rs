@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use super::base::Base;
 use super::{Household, Turn, Unit, Writer, values};
 use crate::error::{StoreError, Trouble};
+use crate::pace::Threads;
 
 #[derive(Default)]
 struct Log {
@@ -38,7 +39,7 @@ impl Rig {
             .expect("a table");
         raw.execute_batch(prepare).expect("what the test needs");
         let log = Arc::new(Mutex::new(Log::default()));
-        let writer = Writer::start(Base::Sqlite(raw), Box::new(Noting(log.clone()))).expect("a thread");
+        let writer = Writer::start(Base::Sqlite(raw), Box::new(Noting(log.clone())), &Threads::Own).expect("a thread");
         Rig { writer: Arc::new(writer), log, folder }
     }
 

@@ -15,6 +15,7 @@ use super::base::{Base, Commit};
 use super::turn::Turn;
 use super::unit::{Household, Unit};
 use crate::error::{StoreError, Trouble};
+use crate::pace::{SharedPace, Step, Threads, in_turn};
 use crate::queue::{NotTaken, Queue, Taken};
 
 /// At most so many uses share a commit: bounds how long the first of them waits.
@@ -25,14 +26,14 @@ const WAITING: usize = 65_536;
 const ASKED: Duration = Duration::from_secs(5);
 
 /// A use that waits.
-trait Waiting<E>: Send {
+pub(crate) trait Waiting<E>: Send {
     /// Runs it; says whether what it did should stay.
     fn run(&mut self, unit: &Unit<'_, E>) -> bool;
     /// Answers its caller, after the commit or instead of it.
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
-enum Job<E> {
+pub(crate) enum Job<E> {
     Use(Box<dyn Waiting<E>>),
     /// Puts the log into the database and empties it.
     Checkpoint(oneshot::Sender<Result<(), StoreError>>),
@@ -72,14 +73,20 @@ where
 }
 
 /// The writer.
-pub(crate) struct Writer<E: 'static> {
-    queue: Arc<Queue<Job<E>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+pub(crate) enum Writer<E: 'static> {
+    /// On a thread of its own.
+    Thread { queue: Arc<Queue<Job<E>>>, thread: Mutex<Option<JoinHandle<()>>> },
+    /// Where it is asked, one use at a time.
+    Inline { work: Mutex<Option<Work<E>>>, pace: SharedPace },
 }
 
 impl<E: Send + 'static> Writer<E> {
-    /// Starts the thread.
-    pub fn start(base: Base, household: Box<dyn Household<E>>) -> std::io::Result<Self> {
+    /// Starts the thread, where there is one.
+    pub fn start(base: Base, household: Box<dyn Household<E>>, threads: &Threads) -> std::io::Result<Self> {
+        if let Threads::Inline(pace) = threads {
+            let work = Work { base, household, unknown: None };
+            return Ok(Writer::Inline { work: Mutex::new(Some(work)), pace: pace.clone() });
+        }
         let queue = Arc::new(Queue::new(WAITING));
         let taken = queue.clone();
         let thread = std::thread::Builder::new().name("eg-writer".to_owned()).spawn(move || {
@@ -95,7 +102,7 @@ impl<E: Send + 'static> Writer<E> {
             work.leave();
             work.base.end();
         })?;
-        Ok(Writer { queue, thread: Mutex::new(Some(thread)) })
+        Ok(Writer::Thread { queue, thread: Mutex::new(Some(thread)) })
     }
 
     /// Runs a use in a transaction and answers after its commit.
@@ -104,32 +111,51 @@ impl<E: Send + 'static> Writer<E> {
         work: impl FnOnce(&Unit<'_, E>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (caller, answer) = oneshot::channel();
-        self.push(Job::Use(Box::new(Use { work: Some(work), outcome: None, caller })))?;
+        self.push(Job::Use(Box::new(Use { work: Some(work), outcome: None, caller }))).await?;
         answer.await.unwrap_or_else(|_| Err(StoreError::closed()))
     }
 
     /// Puts the log into the database and empties it, so that nothing of what was erased lies on in it.
     pub async fn checkpoint(&self) -> Result<(), StoreError> {
         let (caller, answer) = oneshot::channel();
-        self.push(Job::Checkpoint(caller))?;
+        self.push(Job::Checkpoint(caller)).await?;
         answer.await.unwrap_or_else(|_| Err(StoreError::closed()))
     }
 
-    fn push(&self, job: Job<E>) -> Result<(), StoreError> {
-        self.queue.push(job).map_err(|refused| match refused {
-            NotTaken::Closed => StoreError::closed(),
-            NotTaken::Full => StoreError::Unavailable { trouble: Trouble::Overloaded, cause: None },
-        })
+    async fn push(&self, job: Job<E>) -> Result<(), StoreError> {
+        match self {
+            Writer::Thread { queue, .. } => queue.push(job).map_err(|refused| match refused {
+                NotTaken::Closed => StoreError::closed(),
+                NotTaken::Full => StoreError::Unavailable { trouble: Trouble::Overloaded, cause: None },
+            }),
+            Writer::Inline { work, pace } => {
+                let serve = || {
+                    let mut work = work.lock().unwrap_or_else(PoisonError::into_inner);
+                    work.as_mut().ok_or(StoreError::closed()).map(|work| work.serve(vec![job]))
+                };
+                in_turn(pace, Step::Write, serve).await?
+            }
+        }
     }
 }
 
 impl<E: 'static> Writer<E> {
     /// Lets nothing more in and waits until everything that waited is committed and the file is closed.
     pub fn close(&self) {
-        self.queue.close();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            let _ = thread.join();
+        match self {
+            Writer::Thread { queue, thread } => {
+                queue.close();
+                let thread = thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(thread) = thread {
+                    let _ = thread.join();
+                }
+            }
+            Writer::Inline { work, .. } => {
+                let work = work.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(work) = work {
+                    work.base.end();
+                }
+            }
         }
     }
 }
@@ -140,7 +166,8 @@ impl<E: 'static> Drop for Writer<E> {
     }
 }
 
-struct Work<E> {
+/// What writes.
+pub(crate) struct Work<E> {
     base: Base,
     household: Box<dyn Household<E>>,
     /// What the last group asked to be done after its commit, while it is not known whether that held.

@@ -111,14 +111,15 @@ pub(crate) struct Folder<'a> {
 pub(crate) fn stand(
     opening: &mut Opening,
     folder: Folder<'_>,
-    behind: Arc<watch::Sender<bool>>,
+    (behind, alone): (Arc<watch::Sender<bool>>, bool),
     entropy: &SharedEntropy,
     now: Timestamp,
 ) -> Result<Standing, OpenError> {
     let path = folder.path.join(FILE);
     let failed = |cause| OpenError::io(format!("the file {}", path.display()), cause);
     let file = mark::read(&path).map_err(failed)?;
-    let is_new = opening.schema() == Schema::New;
+    // In a simulation several share a file: then none is a copy.
+    let is_new = opening.schema() == Schema::New || !alone;
     let (mut stood, mut unwritten) = (None, None);
     let entered = opening.enter(|sql, _| {
         let mut stands = compare(sql, &folder, (is_new, file.as_ref()), entropy, now)?;
@@ -320,8 +321,8 @@ impl Store {
     /// Not on a thread that answers calls: a sync takes its time.
     async fn write_file(&self, mark: Mark) -> Result<(), StoreError> {
         let file = self.standing().file.clone();
-        let written = tokio::task::spawn_blocking(move || mark::write(&file, &mark)).await;
-        written.map_err(|_| StoreError::defect("writing the deployment's file"))?.map_err(StoreError::io)
+        let written = self.blocking(move || mark::write(&file, &mark)).await;
+        written.ok_or(StoreError::defect("writing the deployment's file"))?.map_err(StoreError::io)
     }
 }
 

@@ -78,9 +78,12 @@ impl ReadsLog {
         let files = Arc::new(Mutex::new(LogFile::open(folder).map_err(what)?));
         let (dirty, queue) = (Arc::new(AtomicBool::new(false)), Arc::new(Queue::new(WAITING)));
         let (held, flag, taken) = (files.clone(), dirty.clone(), queue.clone());
-        let builder = std::thread::Builder::new().name("eg-reads".to_owned());
-        let thread = builder.spawn(move || run(&held, &flag, &taken)).map_err(what)?;
-        let (folder, thread) = (folder.to_owned(), Mutex::new(Some(thread)));
+        let start = || {
+            let builder = std::thread::Builder::new().name("eg-reads".to_owned());
+            builder.spawn(move || run(&held, &flag, &taken)).map_err(what)
+        };
+        let thread = if mode == AuditReads::Off { None } else { Some(start()?) };
+        let (folder, thread) = (folder.to_owned(), Mutex::new(thread));
         Ok(ReadsLog { mode, folder, place, files, dirty, queue, thread })
     }
 
@@ -185,8 +188,8 @@ impl Store {
         let place = self.reads().place.clone();
         let heads = self.read(move |sql, _| sql.all(text, values![HEAD], |row| Ok(noted_head(&row.json(0)?, &place))));
         let (heads, folder) = (heads.await?.into_iter().flatten().collect(), self.reads().folder.clone());
-        let checked = tokio::task::spawn_blocking(move || check(&folder, &heads)).await;
-        checked.unwrap_or_else(|_| Err(StoreError::defect("reading the log of token reads")))
+        let checked = self.blocking(move || check(&folder, &heads)).await;
+        checked.unwrap_or_else(|| Err(StoreError::defect("reading the log of token reads")))
     }
 }
 

@@ -30,8 +30,8 @@ impl Store {
     /// Those of every read.
     pub async fn beyond(&self, from: Timestamp) -> Result<Beyond, StoreError> {
         let store = self.clone();
-        let found = tokio::task::spawn_blocking(move || store.journal().since(from)).await;
-        let found = found.unwrap_or_else(|_| Err(StoreError::defect("reading the journal")))?;
+        let found = self.blocking(move || store.journal().since(from)).await;
+        let found = found.unwrap_or_else(|| Err(StoreError::defect("reading the journal")))?;
         self.read(move |sql, _| {
             let mut beyond = Beyond::default();
             for one in found.into_iter().filter(|one| one.committed) {
@@ -58,8 +58,8 @@ impl Store {
     /// Those of every read.
     pub async fn lost_answers(&self, from: Timestamp) -> Result<Vec<Journalled>, StoreError> {
         let store = self.clone();
-        let found = tokio::task::spawn_blocking(move || store.journal().since(from)).await;
-        let mut found = found.unwrap_or_else(|_| Err(StoreError::defect("reading the journal")))?;
+        let found = self.blocking(move || store.journal().since(from)).await;
+        let mut found = found.unwrap_or_else(|| Err(StoreError::defect("reading the journal")))?;
         found.retain(|one| one.committed && !planted::is(Bug::JournalForgetsEarly));
         self.read(move |sql, _| {
             let mut lost = Vec::new();

@@ -165,6 +165,7 @@ impl Question<'_> {
         let _caller = super::planted::GoesWithCaller(self.refresher.clone(), id.clone());
         let flight = self.refresher.fly(id, Trigger::Demand(self.min_ttl));
         let landed = tokio::select! {
+            biased;
             landing = flight => Some(landing),
             () = self.refresher.0.clock.sleep(wait) => None,
         };

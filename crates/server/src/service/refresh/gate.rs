@@ -3,7 +3,7 @@
 //! Kept in this process alone: every node protects the provider from itself, with its share of what the integration allows.
 //! The lock is held for arithmetic only.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const UNCONFIRMED_PAUSE: Duration = Duration::from_secs(15 * 60);
 /// The gates of all integrations.
 #[derive(Debug, Default)]
 pub struct Gates {
-    by_name: Mutex<HashMap<IntegrationName, Arc<Gate>>>,
+    by_name: Mutex<BTreeMap<IntegrationName, Arc<Gate>>>,
 }
 
 impl Gates {

@@ -163,6 +163,7 @@ impl Flight<'_> {
         let sent_from = from.or(leased.grant.as_deref());
         let rotated = tokens.refresh_token.is_some();
         let facts = self.facts(leased, &tokens, of.sent_at);
+        let facts = if whole { facts } else { facts.with_lifetime_of(before.grant.as_ref()) };
         let kept = sent_from.and_then(|grant| grant.refresh_token.clone());
         let grant = Grant {
             access_token: Some(tokens.access_token),

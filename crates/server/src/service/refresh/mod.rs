@@ -34,7 +34,7 @@ use evergrant_core::schedule::{self, MinTtl};
 use evergrant_core::time::Timestamp;
 use evergrant_core::token_answer::{self, AnswerParts, Purpose};
 use evergrant_store::{SharedEntropy, Store, TokenRecord};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, SetOnce};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -265,27 +265,16 @@ impl Refresher {
         if let Some(flight) = flights.get(id) {
             return (flight.clone(), false);
         }
-        let (told, landing) = watch::channel(None);
-        flights.insert(id.clone(), landing.clone());
-        #[cfg(feature = "planted")]
-        let planted = id.clone();
-        let (refresher, id) = (self.clone(), id.clone());
+        let landed = Landed::default();
+        flights.insert(id.clone(), landed.clone());
+        let aloft = Aloft { refresher: self.clone(), id: id.clone(), landed: landed.clone() };
         let _task = self.0.tasks.spawn(async move {
-            let landed = flight::fly(&refresher, &id, trigger, slot).await;
-            let inner = &refresher.0;
-            if matches!(landed, Landing::NotSent(NotSent::Storage)) {
-                *inner.storage_back_at.lock().unwrap_or_else(PoisonError::into_inner) =
-                    inner.clock.now().plus(STORAGE_RETRY);
-                told.send_replace(Some(landed.clone()));
-                refresher.let_go(&id).await;
-            }
-            inner.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-            told.send_replace(Some(landed));
-            inner.nudge.notify_one();
+            let landing = flight::fly(&aloft.refresher, &aloft.id, trigger, slot).await;
+            aloft.land(landing).await;
         });
         #[cfg(feature = "planted")]
-        planted::begun(&planted, _task.abort_handle());
-        (landing, true)
+        planted::begun(id, _task.abort_handle());
+        (landed, true)
     }
 
     /// A flight that the storage failed may have a lease that nobody uses: it ends as soon as the storage takes that, so
@@ -313,11 +302,7 @@ impl Refresher {
             let (mut flight, mut is_own) = first;
             let mut flights = 1;
             loop {
-                let landed = match flight.wait_for(Option::is_some).await {
-                    Ok(landing) => landing.clone().unwrap_or(Landing::NotSent(NotSent::Changed)),
-                    // Its task was ended with the process.
-                    Err(_) => Landing::NotSent(NotSent::Storage),
-                };
+                let landed = flight.wait().await.clone();
                 if is_own || flights == FLIGHTS || served(&landed) {
                     return landed;
                 }
@@ -346,8 +331,52 @@ pub(crate) fn by_schedule(policy: &Policy) -> Policy {
     Policy { background: true, ..policy.clone() }
 }
 
-/// Where a flight says how it ended.
-type Landed = watch::Receiver<Option<Landing>>;
+/// Where a flight says how it ended; those who wait hear it in the order in which they came.
+type Landed = Arc<SetOnce<Landing>>;
+
+/// A flight that is under way. Whatever ends it, the next one can begin: also a panic.
+struct Aloft {
+    refresher: Refresher,
+    id: ConnectionId,
+    landed: Landed,
+}
+
+impl Aloft {
+    /// Those who wait hear of a storage that failed at once; the next flight begins when the lease is let go.
+    async fn land(&self, landing: Landing) {
+        let inner = &self.refresher.0;
+        let storage = matches!(landing, Landing::NotSent(NotSent::Storage));
+        if storage {
+            let mut back_at = inner.storage_back_at.lock().unwrap_or_else(PoisonError::into_inner);
+            *back_at = inner.clock.now().plus(STORAGE_RETRY);
+        } else {
+            self.end();
+        }
+        // It is told once: nobody else does before this guard is dropped.
+        let _ = self.landed.set(landing);
+        if storage {
+            self.refresher.let_go(&self.id).await;
+        }
+    }
+
+    /// The next flight may begin.
+    fn end(&self) {
+        let mut flights = self.refresher.0.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        if flights.get(&self.id).is_some_and(|flight| Arc::ptr_eq(flight, &self.landed)) {
+            flights.remove(&self.id);
+        }
+    }
+}
+
+impl Drop for Aloft {
+    fn drop(&mut self) {
+        self.end();
+        if !self.landed.initialized() {
+            let _ = self.landed.set(Landing::NotSent(NotSent::Storage));
+        }
+        self.refresher.0.nudge.notify_one();
+    }
+}
 
 /// How many flights of others are waited for before one of the own begins.
 const FLIGHTS: usize = 4;

@@ -190,6 +190,7 @@ impl Refresher {
 
     async fn within<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
+            biased;
             done = work => Some(done),
             () = self.0.clock.sleep(limit) => None,
         }
@@ -266,10 +267,9 @@ impl Refresher {
         let Some(Some(slot)) = self.within(limit, gate.slot(Urgency::Background)).await else {
             return PassOutcome::Waiting;
         };
-        let (mut flight, _) = self.join(id, trigger, Some(slot));
-        let landed = self.within(limit, flight.wait_for(Option::is_some)).await;
-        let landing = landed.and_then(|landed| landed.ok().and_then(|landing| landing.clone()));
-        self.passed(landing)
+        let (flight, _) = self.join(id, trigger, Some(slot));
+        let landing = self.within(limit, flight.wait()).await;
+        self.passed(landing.cloned())
     }
 
     fn passed(&self, landing: Option<Landing>) -> PassOutcome {

@@ -292,6 +292,7 @@ impl Flight<'_> {
     ) -> Sent {
         // Side by side: a database that hangs must not keep the answer from being read.
         let answered = tokio::select! {
+            biased;
             answered = line.send(request) => answered,
             never = self.keep_lease(leased) => match never {},
         };

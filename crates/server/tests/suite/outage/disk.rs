@@ -37,7 +37,8 @@ async fn under_a_limit(home: &Home) -> Serving {
 /// The data folder as the process sees it.
 fn seen(serving: &Serving, home: &Home) -> PathBuf {
     let data = home.data();
-    PathBuf::from(format!("/proc/{}/root", serving.pid().as_raw_nonzero())).join(data.strip_prefix("/").expect("a whole path"))
+    PathBuf::from(format!("/proc/{}/root", serving.pid().as_raw_nonzero()))
+        .join(data.strip_prefix("/").expect("a whole path"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
