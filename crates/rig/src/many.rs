@@ -7,11 +7,11 @@ use evergrant_testkit::{Fault, FaultRule};
 use tokio::task::JoinSet;
 
 use crate::dice::Dice;
-use crate::outages;
+use crate::moments::LIMIT;
 use crate::plan::Plan;
 use crate::scene::Scene;
 use crate::tally::Tally;
-use crate::waiting::pass;
+use crate::waiting::{pass, wait_for};
 
 /// What happens to the process whose call is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,9 +20,23 @@ pub enum Fate {
     Nothing,
     /// It is killed.
     Killed,
-    /// It is stopped for longer than its lease.
-    Stopped,
+    /// It is stopped for so long, which is longer than its lease.
+    Stopped(Duration),
 }
+
+impl Fate {
+    /// In a table.
+    fn says(self) -> String {
+        match self {
+            Fate::Nothing => String::new(),
+            Fate::Killed => ", owner killed".to_owned(),
+            Fate::Stopped(span) => format!(", owner stopped for {span:?}"),
+        }
+    }
+}
+
+/// What a process says whose answer or verdict was overtaken while it stood still.
+const TOO_LATE: &str = "came too late";
 
 /// One grant at a time expires; every process gets so many callers for it while the provider takes its time.
 ///
@@ -50,7 +64,7 @@ pub async fn callers(plan: &Plan, seed: u64, rounds: usize, each: usize, provide
                 scene.kill(number, &[]).await;
                 scene.start(number).await;
             }
-            Fate::Stopped => outages::sleep_node(&scene, number, provider * 2).await,
+            Fate::Stopped(span) => stop_owner(&mut scene, number, &person.id, span).await,
         }
         let mut refused = 0;
         while let Some(answer) = asked.join_next().await {
@@ -58,7 +72,7 @@ pub async fn callers(plan: &Plan, seed: u64, rounds: usize, each: usize, provide
         }
         scene.judge.reset();
         let calls = scene.judge.ledger().spends_of(&person.client, &person.account).count() - before;
-        scene.tally.did(&format!("expiry with {} callers, owner {fate:?}", each * scene.nodes.len()));
+        scene.tally.did(&format!("expiry with {} callers{}", each * scene.nodes.len(), fate.says()));
         if fate == Fate::Nothing && (calls != 1 || refused > 0) {
             scene.tally.wrong.push(format!("OVERLAP: {calls} calls and {refused} callers refused for one expiry"));
         }
@@ -69,6 +83,26 @@ pub async fn callers(plan: &Plan, seed: u64, rounds: usize, each: usize, provide
         }
     }
     scene.end().await
+}
+
+/// Stops the owner. Where the others stored a newer grant meanwhile, what it still brings is too late, and it says so.
+async fn stop_owner(scene: &mut Scene, number: usize, id: &str, span: Duration) {
+    let generation = |scene: &Scene| scene.run(&format!("SELECT generation FROM lives WHERE connection_id = '{id}'"));
+    let Some(serving) = scene.nodes[number].serving.as_ref() else { return };
+    let (before, said) = (generation(scene), serving.said().len());
+    serving.pause();
+    pass(span).await;
+    let overtaken = generation(scene) != before;
+    let Some(serving) = scene.nodes[number].serving.as_ref() else { return };
+    serving.go_on();
+    if !overtaken {
+        return;
+    }
+    wait_for(LIMIT, "the process that stood still says that it came too late", async || {
+        serving.said()[said..].contains(TOO_LATE).then_some(())
+    })
+    .await;
+    scene.tally.did("late outcome that changed nothing, and was said");
 }
 
 /// Callers at every process, who wait long enough.
