@@ -9,7 +9,9 @@ mod cache;
 mod cleanup;
 pub mod connect;
 mod connections;
+mod contacts;
 mod db;
+mod deliveries;
 mod entropy;
 mod error;
 mod events;
@@ -37,13 +39,18 @@ mod shared;
 mod stats;
 mod store;
 mod tally;
+mod webhooks;
 
 pub use audit::{AuditCheck, AuditLine, NewAudit};
 pub use cleanup::Retention;
 pub use connections::{
     ConnectionFilter, ConnectionPatch, Decided, Ended, EndedNow, Ending, Erased, NewGrantFor, Patched, Placed, Target,
 };
+pub use contacts::Reach;
 pub use db::{Database, DatabaseServer, NotAServer};
+pub use deliveries::{
+    Channels, Claimed, Delivery, DeliveryState, EMAIL, OPERATOR, Outcome as DeliveryOutcome, Redelivered, WEBHOOK,
+};
 pub use entropy::{Entropy, SharedEntropy, SystemEntropy};
 pub use error::{Cause, OpenError, StoreError, Trouble};
 pub use events::{Event, EventFilter, NewEvent};
@@ -65,3 +72,4 @@ pub use shared::StatusCounts;
 pub use stats::{IntegrationNumbers, OutcomeNumber};
 pub use store::Store;
 pub use tally::Tally;
+pub use webhooks::{OLD_SECRET, SigningSecret, Webhook};

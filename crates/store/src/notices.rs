@@ -8,6 +8,7 @@ use evergrant_core::time::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::db::{Row, Select, values};
+use crate::deliveries;
 use crate::error::StoreError;
 use crate::events::About;
 use crate::page::{Cursor, Page};
@@ -60,14 +61,15 @@ impl NewNotice {
     }
 }
 
-/// Writes notices in a transaction; one that has been told in its episode is not written again.
+/// Writes notices in a transaction, and says how many; one that has been told in its episode is not written again.
 pub(crate) fn write(
     tx: &Tx<'_>,
     shared: &Shared,
     about: About<'_>,
     notices: &[NewNotice],
     at: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<usize, StoreError> {
+    let mut written = 0;
     for new in notices {
         let id = NoticeId::make(at, shared.entropy.id());
         let integration = about.integration.ok_or(StoreError::defect("writing a notice about nothing"))?;
@@ -79,10 +81,12 @@ pub(crate) fn write(
                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (about, kind) DO NOTHING";
         let (kind, detail) = (new.kind.as_str(), json(&new.detail)?);
         if tx.run(text, values![id, episode, kind, integration, about.connection, subject, detail, at])? == 1 {
+            deliveries::of_notice(tx, shared, about, (new, &id), at)?;
             tx.after_commit(Effect::Noticed(new.kind));
+            written += 1;
         }
     }
-    Ok(())
+    Ok(written)
 }
 
 /// Which notices.

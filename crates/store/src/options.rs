@@ -8,6 +8,7 @@ use evergrant_core::id::NodeId;
 use evergrant_core::integration::ProviderSource;
 use evergrant_core::provider::Provider;
 
+use crate::deliveries::Channels;
 use crate::db::Database;
 use crate::journal::JournalOptions;
 use crate::seal::MasterKey;
@@ -70,6 +71,8 @@ pub struct OpenOptions {
     pub audit_reads: AuditReads,
     /// Where providers are looked up.
     pub providers: Option<ProviderResolver>,
+    /// What can be told where.
+    pub channels: Channels,
 }
 
 impl OpenOptions {
@@ -87,6 +90,7 @@ impl OpenOptions {
             data_key_sealings: 1 << 31,
             audit_reads: AuditReads::default(),
             providers: None,
+            channels: Channels::default(),
         }
     }
 }

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use evergrant_core::id::{ConnectionId, InstallationId, IntegrationName, NodeId};
 use evergrant_core::integration::Integration;
 use evergrant_core::notice::NoticeKind;
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 
 use crate::cache::{Owner, ReadCache};
 use crate::db::{Household, Unit, values};
+use crate::deliveries::Channels;
 use crate::entropy::SharedEntropy;
 use crate::error::StoreError;
 use crate::events::Event;
@@ -40,6 +41,8 @@ pub(crate) enum Effect {
     Key(Arc<ApiKey>),
     /// Something happened.
     Event(Arc<Event>),
+    /// Something is to be told, or a receiver has become free.
+    Told,
     /// A notice was written.
     Noticed(NoticeKind),
     /// Another master key wraps the data keys, and a new one of those seals.
@@ -93,6 +96,10 @@ pub(crate) struct Shared {
     pub counts: Mutex<BTreeMap<IntegrationName, StatusCounts>>,
     pub events: broadcast::Sender<Arc<Event>>,
     pub tally: Mutex<Tally>,
+    /// What can be told where.
+    pub channels: Channels,
+    /// Wakes who tells.
+    pub told: Notify,
     pub resolver: Option<ProviderResolver>,
 }
 
@@ -132,6 +139,7 @@ impl Shared {
             Effect::Key(key) => {
                 self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(key.id.clone(), key);
             }
+            Effect::Told => self.told.notify_one(),
             Effect::Rotated(master, newest) => self.ring.rotated(&master, &newest),
             // Nobody listening is no error.
             Effect::Event(event) => drop(self.events.send(event)),

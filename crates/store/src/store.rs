@@ -290,6 +290,9 @@ fn unlock(
 fn end_leases(sql: &Sql<'_>, node: &NodeId) -> Result<(), StoreError> {
     let text = "UPDATE lives SET lease_until = 0, lease_owner = CASE WHEN attempt IS NULL THEN NULL ELSE lease_owner END \
                 WHERE lease_owner IS NOT NULL AND lease_owner <> ?1";
+    sql.run(text, values![node])?;
+    // What an earlier process was telling is told again, under the same ids.
+    let text = "UPDATE deliveries SET claimed_until = 0, claimed_by = NULL WHERE claimed_by IS NOT NULL AND claimed_by <> ?1";
     sql.run(text, values![node]).map(drop)
 }
 
@@ -317,6 +320,8 @@ fn load(
         counts: Mutex::new(counts),
         events: broadcast::Sender::new(FEED),
         tally: Mutex::default(),
+        channels: options.channels.clone(),
+        told: tokio::sync::Notify::new(),
         resolver: options.providers.clone(),
     })
 }

@@ -27,7 +27,7 @@ pub(crate) use value::ToValue;
 pub(crate) use writer::{Household, Unit, Writer};
 
 /// The newest schema that this binary knows: how many steps there are, the same for both databases.
-pub(crate) const SCHEMA: u32 = 2;
+pub(crate) const SCHEMA: u32 = 3;
 
 /// The values of a statement, in the order of its numbers.
 macro_rules! values {
