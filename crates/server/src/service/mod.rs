@@ -24,6 +24,7 @@ pub mod links;
 pub mod notices;
 pub mod page;
 pub mod place;
+pub mod preferences;
 pub mod providers;
 pub mod refresh;
 mod registration;
@@ -33,8 +34,11 @@ pub mod signed;
 pub mod stats;
 pub mod subjects;
 pub mod sweep;
+pub mod tell;
 pub mod tokens;
 pub mod tokens_like;
+pub mod unsubscribe;
+pub mod webhooks;
 
 use std::fmt;
 use std::ops::Deref;
@@ -77,6 +81,8 @@ pub struct Parts {
     pub transport: Transport,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// How others are told.
+    pub telling: tell::Telling,
     /// Links that need no row.
     pub links: Links,
     /// The time.

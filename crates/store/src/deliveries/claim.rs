@@ -93,6 +93,11 @@ impl Store {
         self.read(move |sql, _| sql.one(text, values![now], |row| row.time(0))).await
     }
 
+    /// Wakes who waits in [`Store::told`].
+    pub fn tell_on(&self) {
+        self.shared.told.notify_one();
+    }
+
     /// Waits until something was written that is to be told.
     pub async fn told(&self) {
         self.shared.told.notified().await;

@@ -9,6 +9,8 @@ mod end;
 mod list;
 mod write;
 
+use std::time::Duration;
+
 use evergrant_core::id::{ConnectionId, DeliveryId, IntegrationName, SubjectId};
 use evergrant_core::time::Timestamp;
 use serde_json::{Map, Value};
@@ -34,6 +36,8 @@ pub const OPERATOR: &str = "operator";
 pub struct Channels {
     /// Whether persons get mails.
     pub email: bool,
+    /// How long a mail to a person waits for others that go with it, or for its reason to pass.
+    pub email_delay: Duration,
     /// The operator's channels for alerts.
     pub alerts: Vec<&'static str>,
     /// Those of them that are also told of each person who must reconnect.

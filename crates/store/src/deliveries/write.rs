@@ -156,7 +156,8 @@ fn insert(tx: &Tx<'_>, shared: &Shared, telling: &Telling<'_>) -> Result<(), Sto
     let Telling { channel, target, lane, message, kind, about, document, at } = telling;
     let waits = "SELECT 1 FROM deliveries WHERE target = ?1 AND lane = ?2 AND state = 'waiting' LIMIT 1";
     let has_turn = lane.is_none() || !tx.any(waits, values![*target, lane])?;
-    let next_at = has_turn.then_some(*at);
+    let first = if *channel == EMAIL { at.plus(shared.channels.email_delay) } else { *at };
+    let next_at = has_turn.then_some(first);
     let id = DeliveryId::make(*at, shared.entropy.id());
     let text = "INSERT INTO deliveries (id, channel, target, lane, message, kind, integration, connection_id, subject, \
                 document, state, tries, next_at, claimed_until, at) \

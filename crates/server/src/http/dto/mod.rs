@@ -8,6 +8,7 @@ mod integrations;
 mod keys;
 mod operations;
 mod subjects;
+mod webhooks;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -28,8 +29,11 @@ pub use operations::{
     BulkRefresh, EventView, ExpiringSoon, IntegrationStats, JobState, JobView, OutcomeCount, Stats, Sweep, SweepEntry,
 };
 pub use subjects::{
-    Erased, HealthAction, HealthEntry, NotificationView, Preferences, SubjectHealth, SubjectRefresh, SubjectRefreshed,
-    SubjectSession,
+    ContactView, Erased, HealthAction, HealthEntry, NotificationView, Preferences, QuietHoursView, SubjectHealth,
+    SubjectRefresh, SubjectRefreshed, SubjectSession,
+};
+pub use webhooks::{
+    DeliveryStatus, DeliveryView, NewWebhook, Redeliver, RedeliverAnswer, WebhookChange, WebhookSecretAnswer, WebhookView,
 };
 
 /// A part of a list.

@@ -13,6 +13,8 @@ pub mod providers;
 pub mod show;
 pub mod subjects;
 pub mod tokens;
+pub mod unsubscribe;
+pub mod webhooks;
 
 use http::HeaderMap;
 use http::header::{ETAG, HeaderValue, IF_MATCH};
