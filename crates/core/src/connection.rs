@@ -121,6 +121,9 @@ pub struct Life {
     /// The end of the access token that its subject has been reminded of, so that each end is told once.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "opt_millis")]
     pub end_told: Option<Timestamp>,
+    /// When the person agreed at the provider to what the grant comes from; none for grants that were brought along.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "opt_millis")]
+    pub granted_at: Option<Timestamp>,
     /// A verdict that the mass-verdict brake holds back; the connection reads as `connected`.
     pub suspect: Option<Suspect>,
 }
@@ -279,6 +282,7 @@ impl Life {
             not_before: None,
             last_forced_at: None,
             end_told: None,
+            granted_at: None,
             suspect: None,
         }
     }

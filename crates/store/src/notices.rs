@@ -50,6 +50,8 @@ pub struct NewNotice {
     pub kind: NoticeKind,
     /// When its episode began: with the connection and the kind it says what has already been told.
     pub episode: Timestamp,
+    /// What it is about besides, where one kind is told of several matters.
+    pub matter: &'static str,
     /// More about it; never a secret.
     pub detail: Map<String, Value>,
 }
@@ -57,7 +59,7 @@ pub struct NewNotice {
 impl NewNotice {
     /// Without more about it.
     pub fn new(kind: NoticeKind, episode: Timestamp) -> Self {
-        NewNotice { kind, episode, detail: Map::new() }
+        NewNotice { kind, episode, matter: "", detail: Map::new() }
     }
 }
 
@@ -74,7 +76,7 @@ pub(crate) fn write(
         let id = NoticeId::make(at, shared.entropy.id());
         let integration = about.integration.ok_or(StoreError::defect("writing a notice about nothing"))?;
         let whole = about.connection.map_or(integration.as_str(), ConnectionId::as_str);
-        let episode = format!("{whole}@{}", new.episode.as_millis());
+        let episode = format!("{whole}@{}{}", new.episode.as_millis(), new.matter);
         // Alerts are the operator's, whomever they are about.
         let subject = about.subject.filter(|_| new.kind.is_for_subject());
         let text = "INSERT INTO notices (id, about, kind, integration, connection_id, subject, detail, at) \

@@ -147,7 +147,8 @@ impl Service {
         kind: &'static str,
         what: &str,
     ) -> Result<bool, Refusal> {
-        let mut notice = NewNotice::new(NoticeKind::OperatorAlert, episode);
+        // What is told of an integration is told once for each reason, also where two begin at the same moment.
+        let mut notice = NewNotice { matter: kind, ..NewNotice::new(NoticeKind::OperatorAlert, episode) };
         notice.detail.insert("what".to_owned(), what.into());
         let is_new = self.store.note_once(name, notice, NewEvent::new(kind).with("what", what), self.now()).await?;
         if is_new {

@@ -1,7 +1,6 @@
 //! To the operator by mail, and the words of alerts.
 
 use evergrant_store::{Delivery, DeliveryOutcome, OPERATOR};
-use serde_json::Value;
 
 use super::{Failed, LEASE, OPERATOR_EMAIL, delivered};
 use crate::service::Service;
@@ -56,9 +55,4 @@ impl Service {
             tracing::error!(channel, %error, "the operator could not be told of it");
         }
     }
-}
-
-/// A fact of a delivery's document, as text.
-pub(super) fn fact<'a>(delivery: &'a Delivery, name: &str) -> Option<&'a Value> {
-    delivery.document.get("data").and_then(|data| data.get(name))
 }
