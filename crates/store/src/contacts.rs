@@ -58,12 +58,7 @@ impl Store {
     ///
     /// # Errors
     /// Those of every write.
-    pub async fn put_contact(
-        &self,
-        subject: &SubjectId,
-        contact: &Contact,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
+    pub async fn put_contact(&self, subject: &SubjectId, contact: &Contact, now: Timestamp) -> Result<(), StoreError> {
         let (subject, document) = (subject.clone(), json(contact)?);
         let text = "INSERT INTO contacts (subject, document, mails, updated_at) VALUES (?1, ?2, 0, ?3) \
                     ON CONFLICT (subject) DO UPDATE SET document = excluded.document, updated_at = excluded.updated_at";

@@ -8,8 +8,8 @@ use evergrant_core::id::NodeId;
 use evergrant_core::integration::ProviderSource;
 use evergrant_core::provider::Provider;
 
-use crate::deliveries::Channels;
 use crate::db::Database;
+use crate::deliveries::Channels;
 use crate::journal::JournalOptions;
 use crate::seal::MasterKey;
 

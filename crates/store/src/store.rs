@@ -292,7 +292,8 @@ fn end_leases(sql: &Sql<'_>, node: &NodeId) -> Result<(), StoreError> {
                 WHERE lease_owner IS NOT NULL AND lease_owner <> ?1";
     sql.run(text, values![node])?;
     // What an earlier process was telling is told again, under the same ids.
-    let text = "UPDATE deliveries SET claimed_until = 0, claimed_by = NULL WHERE claimed_by IS NOT NULL AND claimed_by <> ?1";
+    let text =
+        "UPDATE deliveries SET claimed_until = 0, claimed_by = NULL WHERE claimed_by IS NOT NULL AND claimed_by <> ?1";
     sql.run(text, values![node]).map(drop)
 }
 

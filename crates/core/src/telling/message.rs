@@ -3,7 +3,7 @@
 use crate::notice::NoticeKind;
 
 /// What can be sent, in the order of the documentation.
-pub const KINDS: [&str; 24] = [
+pub const KINDS: [&str; 25] = [
     "connection.connected",
     "connection.reconnected",
     "connection.imported",
@@ -20,6 +20,7 @@ pub const KINDS: [&str; 24] = [
     "connection.operator_alert",
     "integration.misconfigured",
     "integration.mended",
+    "integration.unavailable",
     "integration.secret_expiring",
     "integration.verdicts_suspended",
     "integration.no_refresh_token",
@@ -31,7 +32,7 @@ pub const KINDS: [&str; 24] = [
 ];
 
 /// What is sent to an endpoint that names no kinds, besides what a person's preferences add.
-pub const DEFAULT_KINDS: [&str; 16] = [
+pub const DEFAULT_KINDS: [&str; 17] = [
     "connection.connected",
     "connection.warning",
     "connection.disconnected",
@@ -41,6 +42,7 @@ pub const DEFAULT_KINDS: [&str; 16] = [
     "connection.operator_alert",
     "integration.misconfigured",
     "integration.mended",
+    "integration.unavailable",
     "integration.secret_expiring",
     "integration.verdicts_suspended",
     "integration.no_refresh_token",

@@ -15,13 +15,7 @@ pub struct Retry {
 
 /// When the next try is after `tries` failed ones: the schedule's pause, up to a fifth longer, and not before the receiver
 /// asked for; none: it has failed for good.
-pub fn retry_at(
-    retry: &Retry,
-    tries: u64,
-    asked: Option<Duration>,
-    jitter: f64,
-    now: Timestamp,
-) -> Option<Timestamp> {
+pub fn retry_at(retry: &Retry, tries: u64, asked: Option<Duration>, jitter: f64, now: Timestamp) -> Option<Timestamp> {
     let done = usize::try_from(tries.saturating_sub(1)).unwrap_or(usize::MAX);
     let pause = retry.pauses.get(done)?.mul_f64(1.0 + 0.2 * jitter.clamp(0.0, 1.0));
     Some(now.plus(asked.map_or(pause, |asked| asked.min(retry.longest).max(pause))))

@@ -6,7 +6,8 @@ use utoipa_axum::routes;
 
 use super::conventions::conventions;
 use super::handlers::{
-    connect, connections, events, flow, integrations, keys, operation, providers, subjects, tokens, unsubscribe, webhooks,
+    connect, connections, events, flow, integrations, keys, operation, providers, subjects, tokens, unsubscribe,
+    webhooks,
 };
 use super::openapi;
 use super::problem::Problem;

@@ -11,7 +11,8 @@ pub mod words;
 /// A name as it can be shown on one line: no control characters, nothing that turns the direction of writing, not too long.
 pub fn plain(text: &str, most: usize) -> String {
     let bad = |c: &char| {
-        c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
     };
     let clean: String = text.chars().map(|c| if bad(&c) { ' ' } else { c }).collect();
     let clean = clean.split_whitespace().collect::<Vec<_>>().join(" ");

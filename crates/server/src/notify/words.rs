@@ -90,7 +90,9 @@ mod tests {
         let first: Words = toml::from_str(FILES[0]).unwrap();
         let names = |words: &Words| {
             let parts = [&words.message, &words.title, &words.mail, &words.unsubscribe];
-            parts.map(|part| part.iter().map(|(name, text)| (name.clone(), text.contains("{provider}"))).collect::<Vec<_>>())
+            parts.map(|part| {
+                part.iter().map(|(name, text)| (name.clone(), text.contains("{provider}"))).collect::<Vec<_>>()
+            })
         };
         for (language, file) in LANGUAGES.iter().zip(FILES) {
             let words: Words = toml::from_str(file).unwrap();
@@ -108,6 +110,8 @@ mod tests {
         assert_eq!(accepted("fr, es;q=0.8, en;q=0.9"), Some("en"));
         assert_eq!(accepted("fr;q=1, de;q=0"), None);
         assert_eq!(accepted("x".repeat(9000).as_str()), None);
-        assert!(Words::of(Some("de")).several().starts_with("Ihre") && Words::of(Some("fr")).several().starts_with("Your"));
+        assert!(
+            Words::of(Some("de")).several().starts_with("Ihre") && Words::of(Some("fr")).several().starts_with("Your")
+        );
     }
 }

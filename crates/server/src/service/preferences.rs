@@ -47,7 +47,10 @@ impl Service {
             let known = self.store.reach(subject).await?.contact.email;
             // A browser's session must not turn the service into one that mails strangers.
             if matches!(caller.who, Who::Subject(_)) && contact.email.is_some() && contact.email != known {
-                return Err(Refusal::invalid("contact.email", "only the application can set the address, with an API key"));
+                return Err(Refusal::invalid(
+                    "contact.email",
+                    "only the application can set the address, with an API key",
+                ));
             }
         }
         let document = serde_json::to_value(&wanted).map_err(|error| Refusal::internal(&error))?;

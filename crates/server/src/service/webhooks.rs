@@ -7,9 +7,7 @@ use evergrant_core::return_url::is_loopback;
 use evergrant_core::secret::WebhookSecret;
 use evergrant_core::telling::KINDS;
 use evergrant_core::time::Timestamp;
-use evergrant_store::{
-    Delivery, DeliveryState, OLD_SECRET, Redelivered, Report, SigningSecret, Webhook,
-};
+use evergrant_store::{Delivery, DeliveryState, OLD_SECRET, Redelivered, Report, SigningSecret, Webhook};
 use url::Url;
 
 use super::Service;
@@ -160,12 +158,7 @@ impl Service {
     ///
     /// # Errors
     /// [`Refusal::NotFound`], [`Refusal::Invalid`] when it is disabled, [`Refusal::StorageUnavailable`].
-    pub async fn redeliver(
-        &self,
-        caller: &Caller,
-        id: &WebhookId,
-        one: Option<DeliveryId>,
-    ) -> Result<u64, Refusal> {
+    pub async fn redeliver(&self, caller: &Caller, id: &WebhookId, one: Option<DeliveryId>) -> Result<u64, Refusal> {
         self.webhook(caller, id).await?;
         match self.store.redeliver(id, one, self.now()).await? {
             Redelivered::Some(count) => Ok(count),
@@ -241,7 +234,8 @@ impl Service {
         if let Some(Some(kinds)) = &wish.events {
             let unknown = kinds.iter().any(|kind| kind != "*" && !KINDS.contains(&kind.as_str()));
             if kinds.is_empty() || kinds.len() > KINDS.len() || unknown {
-                let expected = format!("expected some of {}, or * for all; leave it out for the usual ones", KINDS.join(", "));
+                let expected =
+                    format!("expected some of {}, or * for all; leave it out for the usual ones", KINDS.join(", "));
                 return Err(Refusal::invalid("events", expected));
             }
         }

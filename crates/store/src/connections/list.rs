@@ -44,7 +44,8 @@ impl Store {
         let (integration, account) = (integration.clone(), account.clone());
         let text = "SELECT COUNT(*) FROM connections c JOIN lives l ON l.connection_id = c.id WHERE c.integration = ?1 \
                     AND c.account_id = ?2 AND l.status <> 'disconnected'";
-        self.read(move |sql, _| Ok(sql.one(text, values![integration, account], |row| row.count(0))?.unwrap_or(0))).await
+        self.read(move |sql, _| Ok(sql.one(text, values![integration, account], |row| row.count(0))?.unwrap_or(0)))
+            .await
     }
 
     /// Connections of an integration that wait for their person since `since`, the latest first.

@@ -104,13 +104,7 @@ impl Store {
     }
 }
 
-fn due(
-    tx: &Tx<'_>,
-    channel: &str,
-    target: &str,
-    now: Timestamp,
-    limit: usize,
-) -> Result<Vec<Delivery>, StoreError> {
+fn due(tx: &Tx<'_>, channel: &str, target: &str, now: Timestamp, limit: usize) -> Result<Vec<Delivery>, StoreError> {
     let text = concat!(
         delivery_columns!(),
         "WHERE channel = ?1 AND target = ?2 AND state = 'waiting' AND next_at IS NOT NULL AND next_at <= ?3 \

@@ -56,16 +56,16 @@ impl Store {
         self.write(move |tx, shared| {
             for seq in &seqs {
                 let text = "SELECT channel, target, lane, state FROM deliveries WHERE seq = ?1";
-                let found = tx.one(text, values![*seq], |row| {
-                    Ok((row.text(0)?, row.text(1)?, row.opt_text(2)?, row.text(3)?))
-                })?;
+                let found = tx
+                    .one(text, values![*seq], |row| Ok((row.text(0)?, row.text(1)?, row.opt_text(2)?, row.text(3)?)))?;
                 // Erased or disabled meanwhile: there is nothing to write down.
                 let Some((channel, target, lane, _)) = found.filter(|found| found.3 == "waiting") else { continue };
                 one(tx, *seq, &outcome, now)?;
                 if let (true, Some(lane)) = (outcome.state.is_ok(), &lane) {
                     next_in(tx, &target, lane, now)?;
                 }
-                if channel == WEBHOOK && outcome.tried
+                if channel == WEBHOOK
+                    && outcome.tried
                     && let Some(endpoint) = write::endpoint(&target)
                 {
                     endpoint_ended(tx, shared, &endpoint, &outcome, patience, now)?;

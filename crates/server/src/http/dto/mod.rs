@@ -33,7 +33,8 @@ pub use subjects::{
     SubjectRefresh, SubjectRefreshed, SubjectSession,
 };
 pub use webhooks::{
-    DeliveryStatus, DeliveryView, NewWebhook, Redeliver, RedeliverAnswer, WebhookChange, WebhookSecretAnswer, WebhookView,
+    DeliveryStatus, DeliveryView, NewWebhook, Redeliver, RedeliverAnswer, WebhookChange, WebhookSecretAnswer,
+    WebhookView,
 };
 
 /// A part of a list.

@@ -12,11 +12,10 @@ use serde_json::{Value, json};
 
 use crate::http::dto::{
     AccountView, AuditEntry, BulkRefresh, ClientSecretView, ClientSecretWritten, ConnectSession,
-    ConnectSessionProgress, ConnectionView, ContactView, EventView, ExpiringSoon, HealthEntry, ImportGrant, IntegrationChange,
-    IntegrationStats, IntegrationView, JobView, KeyView, LastFailureView, LastUseView, MasterKeyRotated,
-    NewConnectSession, NewIntegration, NewKey, NotificationView, OnTheWire, OutcomeCount, Preferences, ProviderSummary,
-    QuietHoursView, Scopes,
-    Stats, SubjectHealth, Sweep, SweepEntry, TokenAnswer,
+    ConnectSessionProgress, ConnectionView, ContactView, EventView, ExpiringSoon, HealthEntry, ImportGrant,
+    IntegrationChange, IntegrationStats, IntegrationView, JobView, KeyView, LastFailureView, LastUseView,
+    MasterKeyRotated, NewConnectSession, NewIntegration, NewKey, NotificationView, OnTheWire, OutcomeCount,
+    Preferences, ProviderSummary, QuietHoursView, Scopes, Stats, SubjectHealth, Sweep, SweepEntry, TokenAnswer,
 };
 use crate::service::Service;
 use crate::service::access::{Scope, permissions};

@@ -46,12 +46,7 @@ pub async fn create(
     caller: Caller,
     strict::Json(new): strict::Json<NewWebhook>,
 ) -> Answer<impl IntoResponse> {
-    let wish = Wish {
-        url: Some(new.url),
-        events: Some(new.events),
-        description: Some(new.description),
-        enabled: None,
-    };
+    let wish = Wish { url: Some(new.url), events: Some(new.events), description: Some(new.description), enabled: None };
     let webhook = shell.service().add_webhook(&caller, wish).await?;
     Ok((StatusCode::CREATED, Json(with_secret(webhook))))
 }

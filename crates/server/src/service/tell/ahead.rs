@@ -70,7 +70,9 @@ impl Service {
         let since = event.at.minus(PATTERN_SPAN);
         let died_young = |connection: &Connection| {
             let age = connection.life.granted_at.zip(connection.life.last_failure.as_ref());
-            age.is_some_and(|(from, failure)| (after.mul_f64(0.95)..after.mul_f64(1.25)).contains(&failure.at.since(from)))
+            age.is_some_and(|(from, failure)| {
+                (after.mul_f64(0.95)..after.mul_f64(1.25)).contains(&failure.at.since(from))
+            })
         };
         if !died_young(&record.connection) {
             return Ok(());
@@ -87,7 +89,9 @@ impl Service {
             "Grants die {} days after the consent, one after the other. That is no one person's doing. {remedy}.",
             after.as_secs() / 86_400
         );
-        self.alert_about(&integration.name, integration.updated_at, "integration.short_lived_grants", &what).await.map(drop)
+        self.alert_about(&integration.name, integration.updated_at, "integration.short_lived_grants", &what)
+            .await
+            .map(drop)
     }
 
     /// More living grants of one account than the provider lets live: the oldest has ended without a word.

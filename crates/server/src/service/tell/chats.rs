@@ -48,7 +48,11 @@ impl Service {
                 self.not_told_by_chat(chat, tries, failed, false).await
             }
         };
-        self.metrics.told("operator_alert", chat.channel(), if outcome.state.is_ok() { "delivered" } else { "retried" });
+        self.metrics.told(
+            "operator_alert",
+            chat.channel(),
+            if outcome.state.is_ok() { "delivered" } else { "retried" },
+        );
         self.ended(claimed.deliveries.iter().map(|delivery| delivery.seq).collect(), outcome).await
     }
 
@@ -71,7 +75,8 @@ impl Service {
         }
         let name = chat.channel();
         if failed.for_good || tries >= 3 {
-            self.channel_fails(name, &format!("The incoming webhook of [{name}] does not work: {}", failed.detail)).await;
+            self.channel_fails(name, &format!("The incoming webhook of [{name}] does not work: {}", failed.detail))
+                .await;
         }
         self.not_told(tries, failed)
     }

@@ -44,7 +44,8 @@ impl Service {
                 }
             }
         }
-        let (Some(address), Some(mailer), Some(first)) = (&reach.contact.email, &self.telling.mailer, ready.first()) else {
+        let (Some(address), Some(mailer), Some(first)) = (&reach.contact.email, &self.telling.mailer, ready.first())
+        else {
             return Ok(());
         };
         let told_at = first.0.at;

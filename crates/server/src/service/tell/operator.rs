@@ -22,12 +22,17 @@ impl Service {
         let outcome: DeliveryOutcome = match sent {
             Ok(()) => delivered(None, String::new()),
             Err(not) => {
-                self.channel_fails(OPERATOR_EMAIL, &format!("The mail server does not take alerts: {}", not.said)).await;
+                self.channel_fails(OPERATOR_EMAIL, &format!("The mail server does not take alerts: {}", not.said))
+                    .await;
                 let for_good = !not.passes;
                 self.not_told(tries, Failed { status: not.status, detail: not.said, for_good, ..Failed::default() })
             }
         };
-        self.metrics.told("operator_alert", OPERATOR_EMAIL, if outcome.state.is_ok() { "delivered" } else { "retried" });
+        self.metrics.told(
+            "operator_alert",
+            OPERATOR_EMAIL,
+            if outcome.state.is_ok() { "delivered" } else { "retried" },
+        );
         self.ended(claimed.deliveries.iter().map(|delivery| delivery.seq).collect(), outcome).await
     }
 
@@ -45,7 +50,9 @@ impl Service {
         if delivery.kind == "disconnected" {
             return format!("{name}a connection to {provider} has ended and its person must reconnect{which}.");
         }
-        format!("{name}{provider} keeps refusing a connection without saying why, and others do not work either{which}.")
+        format!(
+            "{name}{provider} keeps refusing a connection without saying why, and others do not work either{which}."
+        )
     }
 
     /// A channel does not work: said by all the others, once a day.

@@ -12,7 +12,8 @@ async fn the_end_of_the_last_client_secret_is_told_a_month_before_and_once_for_e
     let now = told.world.service.now();
     let end = |days: u64| now.plus(std::time::Duration::from_secs(days * 86_400)).to_string();
     told.world.judge.register(evergrant_testkit::ClientConfig::new("acme"));
-    let secrets = json!([{ "secret": "one-that-ends", "expires_at": end(10) }, { "secret": "another", "expires_at": end(40) }]);
+    let secrets =
+        json!([{ "secret": "one-that-ends", "expires_at": end(10) }, { "secret": "another", "expires_at": end(40) }]);
     told.world.integration(evergrant_testkit::ClientConfig::new("acme"), json!({ "client_secrets": secrets })).await;
     told.world.clock.forward(61);
     // One of two ends in ten days, and the other one goes on: nobody has to do anything yet.
@@ -102,7 +103,10 @@ async fn grants_that_die_young_again_and_again_and_too_many_of_one_account_are_t
     told.world.until_event("integration.short_lived_grants").await;
     let taken = told.taken("app", 7).await;
     let alert = taken.iter().find(|one| one["body"]["type"] == "integration.short_lived_grants").expect("it was told");
-    assert!(text(&alert["body"]["data"]["what"]).contains("7 days") && text(&alert["body"]["data"]["what"]).contains("Publish"));
+    assert!(
+        text(&alert["body"]["data"]["what"]).contains("7 days")
+            && text(&alert["body"]["data"]["what"]).contains("Publish")
+    );
 
     told.world.judge.reset();
     for subject in ["x", "y", "z"] {

@@ -40,8 +40,11 @@ async fn alerts_reach_both_chats_whose_limits_are_obeyed() {
             told.world.clock.forward(1);
             let all = told.receivers.chats(chat).await.unwrap();
             let taken = all.iter().filter(|one| one["status"] != 429);
-            let said: String = taken.map(|one| text(&one["message"]["text"]) + &text(&one["message"]["content"])).collect();
-            (0..4).all(|round| said.contains(&format!("acme-{round}")) || said.contains(&format!("acme\\-{round}"))).then_some(())
+            let said: String =
+                taken.map(|one| text(&one["message"]["text"]) + &text(&one["message"]["content"])).collect();
+            (0..4)
+                .all(|round| said.contains(&format!("acme-{round}")) || said.contains(&format!("acme\\-{round}")))
+                .then_some(())
         })
         .await;
     }

@@ -66,9 +66,7 @@ async fn a_hundred_callers_on_a_dead_grant_make_one_message_and_one_mail_whose_l
     told.world.stop().await;
 }
 
-async fn futures_all<F: Future<Output = evergrant_testkit::http::Reply>>(
-    calls: impl Iterator<Item = F>,
-) -> Vec<u16> {
+async fn futures_all<F: Future<Output = evergrant_testkit::http::Reply>>(calls: impl Iterator<Item = F>) -> Vec<u16> {
     let mut calls: Vec<_> = calls.map(|call| Some(Box::pin(call))).collect();
     let mut answers = Vec::new();
     std::future::poll_fn(|context| {
@@ -144,9 +142,12 @@ async fn several_at_once_are_one_mail_never_at_night_and_never_of_what_is_mended
         format!("{:02}:{:02}", at / 3600, at % 3600 / 60)
     };
     let quiet = json!({ "from": hours(8), "until": hours(11) });
-    told.reach("user-1", json!({
-        "email": "alice@mail.example", "language": "es", "time_zone": "Asia/Tokyo", "quiet_hours": quiet,
-    }))
+    told.reach(
+        "user-1",
+        json!({
+            "email": "alice@mail.example", "language": "es", "time_zone": "Asia/Tokyo", "quiet_hours": quiet,
+        }),
+    )
     .await;
     for (name, id) in names.iter().zip(&ids) {
         told.refuses(name, DEAD);
@@ -155,14 +156,18 @@ async fn several_at_once_are_one_mail_never_at_night_and_never_of_what_is_mended
     // One of them is mended before the night is over.
     told.world.judge.reset();
     told.world.connect("four", "user-1", "alice").await;
-    told.world.until_metric("evergrant_notices_total{kind=\"disconnected\",channel=\"in_app\",result=\"written\"} 4").await;
+    told.world
+        .until_metric("evergrant_notices_total{kind=\"disconnected\",channel=\"in_app\",result=\"written\"} 4")
+        .await;
     assert!(told.mails_now().await.is_empty());
     told.world.clock.forward(2 * 3600 + 61);
     let mails = told.mails(1).await;
     let body = text(&mails[0]["text"]);
     assert_eq!(header(&mails[0], "subject"), "Sus conexiones necesitan atención");
     assert_eq!(body.matches("está desconectado").count(), 3, "{body}");
-    told.world.until_metric("evergrant_notices_total{kind=\"disconnected\",channel=\"email\",result=\"dropped\"} 1").await;
+    told.world
+        .until_metric("evergrant_notices_total{kind=\"disconnected\",channel=\"email\",result=\"dropped\"} 1")
+        .await;
 
     // The next one comes ten minutes later at the earliest, and not more than two a day.
     for (wait, expected) in [(601, 2), (86_400, 3)] {
@@ -208,7 +213,9 @@ async fn a_server_that_is_busy_is_asked_again_and_one_that_refuses_is_told_to_th
         told.world.judge.reset();
     }
     told.taken("app", 1).await;
-    told.world.until_metric("evergrant_notices_total{kind=\"disconnected\",channel=\"email\",result=\"failed\"} 2").await;
+    told.world
+        .until_metric("evergrant_notices_total{kind=\"disconnected\",channel=\"email\",result=\"failed\"} 2")
+        .await;
     assert_eq!(told.taken_now("app").await.len(), 1);
     told.world.stop().await;
 }

@@ -28,9 +28,8 @@ impl Told {
     /// With more lines in the configuration; `{smtp}` and `{url}` stand for the mail server's port and the chats' address.
     pub async fn with(more: &str) -> Self {
         let receivers = Receivers::start(&Receivers::folder()).await.expect("those who are told start");
-        let more = more
-            .replace("{smtp}", &receivers.about.smtp_port.to_string())
-            .replace("{url}", &receivers.about.url);
+        let more =
+            more.replace("{smtp}", &receivers.about.smtp_port.to_string()).replace("{url}", &receivers.about.url);
         let world = World::with(&more, JudgeConfig::default()).await;
         Told { world, receivers }
     }
@@ -63,8 +62,10 @@ impl Told {
 
     /// Mails that were taken, once they are so many.
     pub async fn mails(&self, count: usize) -> Vec<Value> {
-        wait_for(LONG, &format!("{count} mails"), async || Some(self.mails_now().await).filter(|all| all.len() >= count))
-            .await
+        wait_for(LONG, &format!("{count} mails"), async || {
+            Some(self.mails_now().await).filter(|all| all.len() >= count)
+        })
+        .await
     }
 
     pub async fn mails_now(&self) -> Vec<Value> {
@@ -89,7 +90,8 @@ impl Told {
     /// Says how a person is reached.
     pub async fn reach(&self, subject: &str, contact: Value) {
         let path = format!("/v1/subjects/{subject}/preferences");
-        let reply = self.world.api.json(http::Method::PUT, &path, &json!({ "contact": contact })).await.expect("an answer");
+        let reply =
+            self.world.api.json(http::Method::PUT, &path, &json!({ "contact": contact })).await.expect("an answer");
         assert_eq!(reply.status, 200, "{}", reply.text());
     }
 

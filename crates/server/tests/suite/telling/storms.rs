@@ -28,7 +28,8 @@ async fn a_wrong_client_is_one_alert_and_no_word_to_persons() {
     told.world.clock.forward(60);
     let mails = told.mails(1).await;
     assert_eq!((mails.len(), &mails[0]["to"]), (1, &json!(["ops@acme.example"])), "{mails:#?}");
-    wait_for(LONG, "one message", async || (!told.receivers.chats("slack").await.unwrap().is_empty()).then_some(())).await;
+    wait_for(LONG, "one message", async || (!told.receivers.chats("slack").await.unwrap().is_empty()).then_some(()))
+        .await;
     assert_eq!(told.receivers.chats("slack").await.unwrap().len(), 1);
     let kinds = super::types(&told.taken("app", 9).await);
     assert_eq!(kinds.iter().filter(|kind| *kind == "integration.misconfigured").count(), 1, "{kinds:?}");

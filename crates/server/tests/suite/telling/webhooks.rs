@@ -30,7 +30,11 @@ async fn messages_are_signed_so_that_the_official_library_takes_them_also_while_
         told.force(&id).await;
     }
     let second = told.taken("app", 2).await;
-    assert_eq!((second[1]["verified"].clone(), second[1]["signatures"].clone()), (json!(true), json!(2)), "{second:#?}");
+    assert_eq!(
+        (second[1]["verified"].clone(), second[1]["signatures"].clone()),
+        (json!(true), json!(2)),
+        "{second:#?}"
+    );
     told.receivers.set_hook("app", json!({ "secrets": [rotated["secret"]] })).await.unwrap();
     told.force(&id).await;
     let third = told.taken("app", 3).await;
@@ -139,13 +143,19 @@ async fn what_a_receiver_answers_decides_when_it_is_tried_again_and_whether() {
     assert_eq!((refused.status, &refused.json()["conflict"]), (409, &json!("disabled")), "{}", refused.text());
 
     // A redirect is a failure, and so is silence; a long answer is kept short.
-    told.receivers.set_hook("slow", json!({ "status": 307, "retry_after": null, "location": "/hook/gone" })).await.unwrap();
+    told.receivers
+        .set_hook("slow", json!({ "status": 307, "retry_after": null, "location": "/hook/gone" }))
+        .await
+        .unwrap();
     told.world.clock.forward(701);
     wait_for(LONG, "a redirect", async || (delivery(&slow).await["last_status"] == 307).then_some(())).await;
     told.receivers.set_hook("slow", json!({ "close": true })).await.unwrap();
     told.world.clock.forward(400);
     wait_for(LONG, "silence", async || (delivery(&slow).await["tries"] == 3).then_some(())).await;
-    told.receivers.set_hook("slow", json!({ "close": false, "status": 500, "body": "x".repeat(100_000) })).await.unwrap();
+    told.receivers
+        .set_hook("slow", json!({ "close": false, "status": 500, "body": "x".repeat(100_000) }))
+        .await
+        .unwrap();
     told.world.clock.forward(2200);
     let kept = wait_for(LONG, "a long answer", async || {
         let found = delivery(&slow).await;
@@ -189,7 +199,12 @@ async fn endpoints_are_checked_seen_by_those_who_may_and_kept_from_private_addre
         (json!({ "url": "https://a.example/", "secret": "whsec_x" }), "secret"),
     ] {
         let refused = post(body.clone()).await;
-        assert_eq!((refused.status, refused.json()["field"].as_str()), (422, Some(field)), "{body}: {}", refused.text());
+        assert_eq!(
+            (refused.status, refused.json()["field"].as_str()),
+            (422, Some(field)),
+            "{body}: {}",
+            refused.text()
+        );
     }
     told.world.acme().await;
     told.world.integration(ClientConfig::new("other"), json!({})).await;
@@ -197,7 +212,8 @@ async fn endpoints_are_checked_seen_by_those_who_may_and_kept_from_private_addre
     use evergrant::service::access::Permission;
     let key = told.world.key(&[Permission::Notifications], Some(&["other"])).await;
     let limited = Http::new(&told.world.url).bearer(&key);
-    let made = limited.post("/v1/webhooks", &json!({ "url": told.receivers.hook("other"), "events": ["*"] })).await.unwrap();
+    let made =
+        limited.post("/v1/webhooks", &json!({ "url": told.receivers.hook("other"), "events": ["*"] })).await.unwrap();
     assert_eq!((made.status, &made.json()["integrations"]), (201, &json!(["other"])), "{}", made.text());
     assert_eq!(limited.get(&format!("/v1/webhooks/{of_all}")).await.unwrap().status, 404);
     assert_eq!(limited.get("/v1/webhooks").await.unwrap().json()["items"].as_array().unwrap().len(), 1);
@@ -219,7 +235,8 @@ async fn endpoints_are_checked_seen_by_those_who_may_and_kept_from_private_addre
     told.at_rest(&of_all).await;
     told.at_rest(&usual).await;
     let refreshed = |all: &[Value], subject: &str| {
-        let is = |one: &&Value| one["body"]["type"] == "connection.refreshed" && one["body"]["data"]["subject"] == subject;
+        let is =
+            |one: &&Value| one["body"]["type"] == "connection.refreshed" && one["body"]["data"]["subject"] == subject;
         all.iter().filter(is).count()
     };
     let all = told.taken_now("all").await;
