@@ -19,6 +19,7 @@ import socket
 import sys
 import threading
 import time
+from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from aiosmtpd.controller import Controller
@@ -41,6 +42,16 @@ def verified(secrets, body, headers):
         except Exception:  # of whatever kind: it is not verified
             continue
     return False
+
+
+def signed(secrets, body, headers):
+    """Whether the library signs it so, whatever the time is by which it was sent."""
+    try:
+        at = datetime.fromtimestamp(int(headers["webhook-timestamp"]), timezone.utc)
+        wanted = {Webhook(secret).sign(headers["webhook-id"], at, body.decode()) for secret in secrets}
+    except Exception:  # something is missing
+        return False
+    return bool(wanted & set(headers["webhook-signature"].split()))
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -95,6 +106,7 @@ class Handler(BaseHTTPRequestHandler):
         status = how.get("status", 204)
         came = {
             "name": name, "id": headers.get("webhook-id"), "verified": good, "status": status, "headers": headers,
+            "signed": signed(how.get("secrets", []), body, headers),
             "signatures": len((headers.get("webhook-signature") or "").split()), "body": json.loads(body),
         }
         with lock:

@@ -38,7 +38,7 @@ fn endpoint() -> Webhook {
 /// A store with an endpoint; placing a grant of a subject tells two things.
 async fn told(home: &Home) -> (Store, Webhook) {
     let store = home.with_strava().await;
-    let webhook = store.put_webhook(endpoint(), Report::default(), now()).await.unwrap();
+    let webhook = store.put_webhook(endpoint(), Report::default(), now()).await.expect("an endpoint can be stored");
     (store, webhook)
 }
 
@@ -48,7 +48,8 @@ fn two() -> Decided {
 }
 
 async fn place(store: &Store, subject: &str) {
-    let placed = store.create_or_replace(new_grant(subject, subject), |_, _| two(), now()).await.unwrap();
+    let placed = store.create_or_replace(new_grant(subject, subject), |_, _| two(), now()).await;
+    let placed = placed.expect("a grant can be placed");
     assert!(matches!(placed, Placed::Created(_) | Placed::Replaced(_)), "{placed:?}");
 }
 

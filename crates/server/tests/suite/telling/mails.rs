@@ -216,7 +216,8 @@ async fn a_server_that_is_busy_is_asked_again_and_one_that_refuses_is_told_to_th
     told.world
         .until_metric("evergrant_notices_total{kind=\"disconnected\",channel=\"email\",result=\"failed\"} 2")
         .await;
-    assert_eq!(told.taken_now("app").await.len(), 1);
+    let alerts = told.taken_now("app").await;
+    assert_eq!(alerts.len(), 1, "{alerts:#?}");
     told.world.stop().await;
 }
 
