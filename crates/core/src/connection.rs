@@ -161,6 +161,14 @@ impl Status {
             Status::Disconnected { .. } => "disconnected",
         }
     }
+
+    /// Why the subject must reconnect, if that is so.
+    pub const fn reason(&self) -> Option<ReauthReason> {
+        match self {
+            Status::NeedsReauth { reason, .. } => Some(*reason),
+            Status::Connected | Status::Disconnected { .. } => None,
+        }
+    }
 }
 
 /// Why a subject must reconnect.

@@ -168,7 +168,7 @@ class Mailbox:
 def sign_in(_server, _session, _envelope, _mechanism, data):
     wanted = smtp["login"]
     good = wanted and [data.login.decode(), data.password.decode()] == wanted
-    return AuthResult(success=bool(good))
+    return AuthResult(success=bool(good), handled=False)
 
 
 # The controller connects to the port that it was given to see whether it works, so it has to be given a real one.

@@ -117,6 +117,7 @@ pub(crate) fn of_notice(
         at,
     };
     if let Some(subject) = about.subject.filter(|_| kind.is_for_subject() && channels.email)
+        && tx.any("SELECT 1 FROM contacts WHERE subject = ?1", values![subject])?
         && preferences(tx, subject.as_str())?.wants(kind, Channel::Email)
     {
         insert(tx, shared, &telling(EMAIL, subject.as_str()))?;

@@ -37,7 +37,7 @@ pub async fn list(
 
 /// Make an endpoint
 ///
-/// Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) says. The secret is shown once. A key that
+/// Messages are signed as Standard Webhooks says. The secret is shown once. A key that
 /// sees some integrations makes an endpoint that is told of those.
 #[utoipa::path(post, path = "/v1/webhooks", tag = tag::NOTIFICATIONS, request_body = NewWebhook,
     responses((status = 201, description = "The endpoint and its secret", body = WebhookSecretAnswer)))]

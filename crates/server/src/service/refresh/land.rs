@@ -399,10 +399,7 @@ impl Flight<'_> {
             // Each is told otherwise.
             NoticeKind::Refreshed | NoticeKind::Expiring => None,
         });
-        let reason = match &transition.life.status {
-            Status::NeedsReauth { reason, .. } => Some(reason.as_str()),
-            _ => None,
-        };
+        let reason = transition.life.status.reason().map(ReauthReason::as_str);
         let told = told.map(|kind| {
             let event = NewEvent::new(kind).with("class", class.as_str());
             reason.into_iter().fold(event, |event, reason| event.with("reason", reason))

@@ -128,12 +128,13 @@ impl Telling {
 /// Runs until the service stops.
 pub async fn run(service: Service) {
     loop {
+        // Taken before the look: what becomes due while it is looked for is still to come by this.
+        let now = service.now();
         if let Err(refusal) = service.tell_what_is_due().await {
             tracing::warn!(%refusal, "what is to be told could not be read; it is tried again");
         }
-        let now = service.now();
         let next = service.store.next_delivery(now).await.ok().flatten();
-        let nap = next.map_or(NAP, |next| next.until_from(now).min(NAP));
+        let nap = next.map_or(NAP, |next| next.until_from(service.now()).min(NAP));
         tokio::select! {
             () = service.stop.cancelled() => return,
             () = service.store.told() => {}

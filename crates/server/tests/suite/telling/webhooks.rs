@@ -247,3 +247,29 @@ async fn endpoints_are_checked_seen_by_those_who_may_and_kept_from_private_addre
     assert_eq!(told.world.get(&format!("/v1/webhooks/{of_all}")).await.status, 404);
     told.world.stop().await;
 }
+
+#[tokio::test]
+async fn an_endpoint_of_the_configuration_is_there_from_the_start_and_only_the_file_changes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    let secret = "whsec_ZGVjbGFyZWQtc2VjcmV0LW9mLXRoZS1lbmRwb2ludA==";
+    std::fs::write(&file, secret).unwrap();
+    let declared =
+        format!("[[webhooks]]\nname = 'app'\nurl = '{{url}}/hook/app'\nsecret_file = '{}'\n", file.display());
+    let mut told = Told::with(&declared).await;
+    told.receivers.set_hook("app", json!({ "secrets": [secret] })).await.unwrap();
+    told.connected("acme", "user-1", "alice").await;
+    assert_eq!(told.taken("app", 1).await[0]["verified"], true);
+    let list = told.world.get("/v1/webhooks").await;
+    assert!(!list.text().contains("whsec_"), "{}", list.text());
+    let id = text(&list.json()["items"][0]["id"]);
+    let path = format!("/v1/webhooks/{id}");
+    for reply in [told.world.patch(&path, &json!({ "enabled": false })).await, told.world.delete(&path).await] {
+        assert_eq!((reply.status, &reply.json()["conflict"]), (409, &json!("declared")), "{}", reply.text());
+    }
+    told.world.restart(&declared.replace("{url}", &told.receivers.about.url)).await;
+    assert_eq!(text(&told.world.get("/v1/webhooks").await.json()["items"][0]["id"]), id);
+    told.world.restart("").await;
+    assert_eq!(told.world.get("/v1/webhooks").await.json()["items"], json!([]));
+    told.world.stop().await;
+}
