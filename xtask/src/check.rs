@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use crate::error::Error;
 use crate::metadata::Workspace;
-use crate::{deny, layers, links, sizes, unused};
+use crate::{deny, layers, links, release, sizes, unused};
 
 /// Something that has to change before the work can land.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub enum Check {
     Deny,
     /// Every dependency is used.
     Unused,
+    /// No build but the rig's has planted bugs.
+    Release,
 }
 
 impl Check {
@@ -52,6 +54,7 @@ impl Check {
             Self::Links => links::check(workspace),
             Self::Deny => deny::check(workspace),
             Self::Unused => unused::check(workspace),
+            Self::Release => release::check(workspace),
         }
     }
 }

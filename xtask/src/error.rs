@@ -55,6 +55,15 @@ pub enum Error {
     /// What it printed is no object of files and texts.
     #[error("`evergrant generate providers` printed no object of files and texts")]
     NoPages,
+    /// The compiler did not say for which machine it builds.
+    #[error("`rustc -vV` names no host")]
+    NoHost,
+    /// There is no such fuzz target.
+    #[error("there is no fuzz target `{name}`; `cargo xtask fuzz --list` names them")]
+    NoTarget {
+        /// What was asked for.
+        name: String,
+    },
     /// Something the tests need is missing, and cannot be installed from here.
     #[error("the tests need what this machine lacks:\n{0}")]
     Missing(crate::needs::Lacking),

@@ -13,11 +13,14 @@ use crate::metadata::{Package, Workspace};
 use crate::{sizes, source};
 
 /// What each crate may name in `[dependencies]` and, besides, in `[dev-dependencies]`.
-const CRATES: [(&str, &[&str], &[&str]); 5] = [
+const CRATES: [(&str, &[&str], &[&str]); 8] = [
     ("evergrant-core", &[], &[]),
     ("evergrant-store", &["evergrant-core"], &["evergrant-testkit"]),
     ("evergrant-testkit", &["evergrant-core"], &[]),
-    ("evergrant", &["evergrant-core", "evergrant-store", "evergrant-testkit"], &[]),
+    ("evergrant-rig", &["evergrant-core", "evergrant-testkit"], &[]),
+    ("evergrant", &["evergrant-core", "evergrant-store", "evergrant-testkit"], &["evergrant-rig"]),
+    ("evergrant-fuzz", &["evergrant-core", "evergrant-store", "evergrant"], &[]),
+    ("evergrant-simulator", &["evergrant", "evergrant-core", "evergrant-store"], &[]),
     ("xtask", &[], &[]),
 ];
 

@@ -26,7 +26,7 @@ pub fn check(workspace: &Workspace) -> Result<Vec<Finding>, Error> {
 
 fn pages(root: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut pages = Vec::new();
-    for folder in [root.to_path_buf(), root.join("docs")] {
+    for folder in [root.to_path_buf(), root.join("docs"), root.join("docs/reliability")] {
         let failed = |source| Error::File { path: folder.clone(), source };
         for entry in fs::read_dir(&folder).map_err(failed)? {
             let path = entry.map_err(failed)?.path();

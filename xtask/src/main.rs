@@ -8,12 +8,16 @@ mod check;
 mod command;
 mod deny;
 mod error;
+mod fuzz;
 mod generate;
 mod layers;
 mod links;
 mod metadata;
 mod needs;
 mod peers;
+mod release;
+mod rig;
+mod simulate;
 mod sizes;
 mod smoke;
 mod source;
@@ -42,16 +46,44 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         cargo: Vec<String>,
     },
-    /// Checks what no compiler sees: layers, file sizes, links, licences, bans, sources, unused dependencies.
+    /// Checks what no compiler sees: layers, file sizes, links, licences, bans, sources, unused dependencies, planted bugs.
     Check {
         /// Only these.
         checks: Vec<check::Check>,
     },
+    /// Fuzzes one target or all of them, guided by coverage; lists them with --list.
+    Fuzz(fuzz::Wish),
     /// Writes the pages again that the program prints about itself.
     Generate {
         /// Writes nothing; fails when a page is not current.
         #[arg(long)]
         check: bool,
+    },
+    /// Plants each bug in a build of its own, and says whether the rig catches it.
+    Planted {
+        /// Only this one.
+        #[arg(long)]
+        only: Option<String>,
+    },
+    /// Kills, pauses and cuts off real processes for some minutes, and says what was lost.
+    Chaos {
+        /// For how long.
+        #[arg(long, default_value_t = 5.0)]
+        minutes: f64,
+        /// Repeats the choices of another run.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Processes that serve on one PostgreSQL.
+        #[arg(long, default_value_t = 3)]
+        nodes: usize,
+    },
+    /// Runs every scenario of docs/reliability.md: quickly, or with the numbers of a night or of a release.
+    Reliability(rig::Reliability),
+    /// Runs the real kernel and store in a world that a seed makes: `--seed 7`, `--seeds 0..10000 --days 30`.
+    Simulate {
+        /// Handed to the simulator; `--help` names all of it.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        simulator: Vec<String>,
     },
     /// Runs the README's first command and tries what the README says of it.
     Smoke {
@@ -76,7 +108,12 @@ fn run(task: Task) -> Result<ExitCode, Error> {
     match task {
         Task::Test { cargo } => test::run(&workspace, &cargo),
         Task::Check { checks } => check::run(&workspace, &checks),
+        Task::Fuzz(wish) => fuzz::run(&workspace, &wish),
         Task::Generate { check } => generate::run(&workspace, check),
+        Task::Planted { only } => rig::planted(&workspace, only.as_deref()),
+        Task::Chaos { minutes, seed, nodes } => rig::chaos(&workspace, minutes, seed, nodes),
+        Task::Reliability(flags) => rig::reliability(&workspace, &flags),
+        Task::Simulate { simulator } => simulate::run(&workspace, &simulator),
         Task::Smoke { quick } => smoke::run(&workspace, quick),
     }
 }

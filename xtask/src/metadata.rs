@@ -1,5 +1,6 @@
 //! What cargo knows of the workspace: the part of `cargo metadata` that the checks use.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -32,6 +33,9 @@ pub struct Package {
     /// What it asks for.
     #[serde(default)]
     pub dependencies: Vec<Dependency>,
+    /// Its features, and what each brings.
+    #[serde(default)]
+    pub features: BTreeMap<String, Vec<String>>,
     /// Its `Cargo.toml`.
     manifest_path: PathBuf,
     /// `[package.metadata]`.
@@ -50,6 +54,9 @@ pub struct Dependency {
     pub kind: Option<String>,
     /// The folder, for one of our own.
     pub path: Option<PathBuf>,
+    /// The features that are asked for.
+    #[serde(default)]
+    pub features: Vec<String>,
 }
 
 impl Package {

@@ -26,7 +26,7 @@ struct Need {
     purpose: &'static str,
 }
 
-const NEEDS: [Need; 5] = [
+const NEEDS: [Need; 6] = [
     Need {
         name: "node",
         program: "node",
@@ -71,6 +71,14 @@ const NEEDS: [Need; 5] = [
         least: 15,
         package: "postgresql",
         purpose: "is the second database that the store's tests run on",
+    },
+    Need {
+        name: "strace",
+        program: "strace",
+        asked: &["--version"],
+        least: 5,
+        package: "strace",
+        purpose: "kills the service at each of its system calls",
     },
 ];
 

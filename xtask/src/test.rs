@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode, Stdio};
 use crate::command;
 use crate::error::Error;
 use crate::metadata::Workspace;
-use crate::{needs, peers};
+use crate::{needs, peers, rig};
 
 /// The sums over all test binaries.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -23,14 +23,28 @@ struct Tally {
 pub fn run(workspace: &Workspace, chosen: &[String]) -> Result<ExitCode, Error> {
     needs::provide()?;
     peers::install(workspace)?;
+    rig::build_planted(workspace)?;
     let mut cargo = command::cargo();
     cargo.args(["test", "--locked", "--no-fail-fast"]).current_dir(&workspace.root);
     if chosen.is_empty() {
         cargo.arg("--workspace");
     }
     cargo.args(chosen);
-    let (tally, whole) = watch(&mut cargo)?;
+    let (mut tally, mut whole) = watch(&mut cargo)?;
+    if chosen.is_empty() {
+        let (further, well) = watch(&mut planted(workspace))?;
+        tally.join(&further);
+        whole &= well;
+    }
     Ok(conclude(tally, whole))
+}
+
+/// The simulator's test of itself, in the build that bugs can be planted in: a feature that no other test may see.
+fn planted(workspace: &Workspace) -> Command {
+    let mut cargo = command::cargo();
+    cargo.args(["test", "--locked", "-p", "evergrant-simulator", "--features", "planted", "--test", "suite"]);
+    cargo.current_dir(&workspace.root);
+    cargo
 }
 
 /// Runs the tests, shows what they say while they say it, and adds up. The second part: whether cargo was content.
@@ -84,6 +98,12 @@ impl Tally {
                 _ => {}
             }
         }
+    }
+
+    fn join(&mut self, further: &Tally) {
+        self.passed += further.passed;
+        self.failed += further.failed;
+        self.ignored += further.ignored;
     }
 
     fn is_good(&self) -> bool {

@@ -81,7 +81,13 @@ mod tests {
     use super::*;
 
     fn dependency(name: &str, rename: Option<&str>) -> Dependency {
-        Dependency { name: name.to_owned(), rename: rename.map(str::to_owned), kind: None, path: None }
+        Dependency {
+            name: name.to_owned(),
+            rename: rename.map(str::to_owned),
+            kind: None,
+            path: None,
+            features: Vec::new(),
+        }
     }
 
     #[test]

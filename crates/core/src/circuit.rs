@@ -2,7 +2,7 @@
 //!
 //! Values of the process, not of the database: each node sees its own calls. Pure: the caller brings `now` and the class.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::id::ConnectionId;
@@ -206,7 +206,7 @@ const SAMPLE: usize = 3;
 #[derive(Clone, Debug, Default)]
 pub struct MassVerdicts {
     /// When each connection was last refused; as many as were refused, because a share of all is asked for.
-    latest: HashMap<ConnectionId, Timestamp>,
+    latest: BTreeMap<ConnectionId, Timestamp>,
     /// The refusals in the order in which they fell. One that a later refusal of the same connection has overtaken stays
     /// until it comes to the front.
     order: VecDeque<(Timestamp, ConnectionId)>,
@@ -348,7 +348,7 @@ impl MassVerdicts {
     fn decide(&mut self, apply: bool, now: Timestamp) -> Decision {
         self.brake = Brake::Decided { at: now, apply };
         self.order.clear();
-        Decision { apply, suspects: self.latest.drain().map(|(id, _)| id).collect() }
+        Decision { apply, suspects: std::mem::take(&mut self.latest).into_keys().collect() }
     }
 
     /// The connections that were refused within the window, or since the brake was pulled.

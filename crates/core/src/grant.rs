@@ -53,6 +53,19 @@ impl GrantFacts {
         self.lifetime_millis.map(std::time::Duration::from_millis)
     }
 
+    /// These facts of an answer that broke off: the lifetime behind the break was most likely that of the grant before. A token of
+    /// which nothing is known would be handed out as valid for a day.
+    #[must_use]
+    pub fn with_lifetime_of(self, before: Option<&GrantFacts>) -> Self {
+        match before.and_then(|before| before.lifetime_millis) {
+            Some(millis) if self.expiry == Expiry::Unknown => {
+                let at = self.issued_at.plus(std::time::Duration::from_millis(millis));
+                GrantFacts { expiry: Expiry::At { at }, lifetime_millis: Some(millis), ..self }
+            }
+            _ => self,
+        }
+    }
+
     /// Whether the access token can still be used at `now`, as far as is known.
     pub fn is_alive(&self, now: Timestamp) -> bool {
         self.has_access_token && !self.expiry.has_passed(now)

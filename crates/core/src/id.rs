@@ -131,6 +131,10 @@ id_type!(
     /// An installation: `ins_…`, part of what each ciphertext is bound to.
     InstallationId, "ins_"
 );
+id_type!(
+    /// A deployment: `dep_…`, one data folder that serves an installation's database.
+    DeploymentId, "dep_"
+);
 text_type!(
     /// The name of an integration, chosen by the operator: lower-case letters, digits, `-`, `_`, `.`; at most 64.
     IntegrationName, is_slug, "expected a name of 1 to 64 lower-case letters, digits, '-', '_' or '.', beginning with a letter or digit"

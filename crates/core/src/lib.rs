@@ -18,6 +18,7 @@ pub mod lifetime;
 pub mod notice;
 pub mod oauth1;
 pub mod outcome;
+pub mod planted;
 pub mod policy;
 pub mod provider;
 pub mod registration;

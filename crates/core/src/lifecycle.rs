@@ -10,6 +10,7 @@ use crate::connection::{DisconnectReason, Episode, LastFailure, Life, ReauthReas
 use crate::grant::GrantFacts;
 use crate::notice::NoticeKind;
 use crate::outcome::{Class, Failure, Spent};
+use crate::planted::{self, Bug};
 use crate::policy::Policy;
 use crate::provider::{Provider, Renewal, ReplayKind};
 use crate::schedule;
@@ -46,6 +47,8 @@ pub enum Event {
         /// Whether the verdict applies.
         apply: bool,
     },
+    /// The database is an older one, and the refresh token in it has been spent since; its answer is lost.
+    Superseded,
     /// A verdict of this connection is taken back into suspicion, because the brake was pulled after it.
     BrakePulled,
     /// A caller forces a refresh, or reports a refused token.
@@ -94,6 +97,7 @@ pub fn advance(life: Life, event: Event, around: &Circumstances<'_>, now: Timest
         Event::EndNear => end_near(life, around.provider),
         Event::Stalled => stalled(life, now),
         Event::BrakeReleased { apply } => brake_released(life, apply, now),
+        Event::Superseded => superseded(life, now),
         Event::BrakePulled => brake_pulled(life, around, now),
         Event::Forced => quiet(Life { last_forced_at: Some(now), ..life }),
         Event::Disconnected { reason } => disconnected(life, reason, now),
@@ -144,6 +148,10 @@ fn recovered(life: &Life) -> Vec<NoticeKind> {
 }
 
 fn failed(life: Life, failure: &Failure, sent_at: Timestamp, around: &Circumstances<'_>, now: Timestamp) -> Transition {
+    if matches!(life.status, Status::Disconnected { .. }) {
+        // A late word about a grant that is gone: it ended on purpose, and stays ended.
+        return quiet(life);
+    }
     if failure.class == Class::InvalidClient {
         // Nobody's fault but the operator's: the connection itself is untouched.
         let life = Life { last_failure: Some(last_failure(failure, now)), ..life };
@@ -154,6 +162,7 @@ fn failed(life: Life, failure: &Failure, sent_at: Timestamp, around: &Circumstan
     let life = Life { episode: Some(episode), last_failure: Some(last_failure(failure, now)), ..life };
     match failure.class {
         Class::InvalidGrant | Class::AuthRejected | Class::Unknown => refused(life, failure, around, now),
+        _ if planted::is(Bug::TransientCountsAsAuth) => refused(life, failure, around, now),
         _ => transient(life, failure, sent_at, around, now),
     }
 }
@@ -322,6 +331,8 @@ pub fn is_repeated_at_once(failure: &Failure, provider: &Provider) -> bool {
     let harmless = provider.replay == ReplayKind::None;
     match failure.class {
         Class::Network => true,
+        Class::Ambiguous if planted::is(Bug::RetryAfterTimeout) => true,
+        Class::Malformed if planted::is(Bug::RetryAfterMalformed) => true,
         Class::Unavailable | Class::Ambiguous | Class::Malformed => {
             harmless && failure.retry_after.is_none() && failure.salvaged_refresh_token.is_none()
         }
@@ -362,6 +373,17 @@ fn brake_released(life: Life, apply: bool, now: Timestamp) -> Transition {
     }
     let next_attempt = Some(life.not_before.map_or(now, |not_before| not_before.max(now)));
     quiet(Life { suspect: None, auth_failures: 0, next_attempt, ..life })
+}
+
+/// The stored token is never sent again: who is strict would take it for theft. The access token is handed out while it lives.
+fn superseded(life: Life, now: Timestamp) -> Transition {
+    if life.status != Status::Connected {
+        return quiet(life);
+    }
+    let episode = life.episode.clone().unwrap_or(Episode { since: now, told: Vec::new() });
+    let detail = "the database was restored from a copy, and this refresh token had been spent since".to_owned();
+    let last_failure = Some(LastFailure { at: now, class: Class::Ambiguous, detail });
+    verdict(Life { episode: Some(episode), last_failure, ..life }, ReauthReason::RefreshOutcomeLost, now)
 }
 
 fn brake_pulled(life: Life, around: &Circumstances<'_>, now: Timestamp) -> Transition {

@@ -147,6 +147,14 @@ policy! {
     link_ttl: span = 604_800;
 }
 
+impl Policy {
+    /// For how long after a request was about to leave its answer may still reach somebody: nobody else sends meanwhile.
+    /// 150 s, unless the lease or the answer may take longer.
+    pub fn answered_within(&self) -> Duration {
+        self.lease.max(self.answer_timeout + self.connect_timeout) * 5 / 4
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

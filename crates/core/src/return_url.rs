@@ -26,7 +26,9 @@ pub fn parse(text: &str) -> Option<Url> {
         rest.split(['/', '?']).next().is_some_and(|authority| !authority.is_empty() && !authority.contains('@'));
     let path_is_plain = rest.split(['?', '#']).next().is_some_and(|authority_and_path| !climbs(authority_and_path));
     let safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));
-    (plain && whole && authority_is_plain && path_is_plain && safe && url.has_host()).then_some(url)
+    // A host of dots alone is none, whether a port stands behind it or not.
+    let host_is_name = url.host_str().is_some_and(|host| !climbs(host));
+    (plain && whole && authority_is_plain && path_is_plain && safe && host_is_name).then_some(url)
 }
 
 /// Dot segments, and separators in disguise, which some servers take for real ones after decoding.
@@ -137,6 +139,7 @@ mod tests {
             assert!(!allowed(bad, registered), "{bad}");
         }
         assert!(!allowed("http://127.0.0.1.nip.io/x", "http://127.0.0.1.nip.io/x"));
+        assert!(["https://./x", "https://.:/x", "https://..:443/x"].iter().all(|bad| parse(bad).is_none()));
     }
 
     #[test]

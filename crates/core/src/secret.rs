@@ -3,6 +3,46 @@
 //! A [`Secret`] has no `Display`, no `Serialize` and a mute `Debug`; it is wiped when dropped.
 //! `expose()` is the one way to the text, and can be searched for. Each kind is a type of its
 //! own, so that a refresh token can't be put where an access token belongs.
+//!
+//! The one way works:
+//!
+//! ```
+//! let token = evergrant_core::secret::AccessToken::new("at-1");
+//! assert_eq!((token.expose(), format!("{token:?}").as_str()), ("at-1", "<access token>"));
+//! ```
+//!
+//! The others do not compile. It can't be printed:
+//!
+//! ```compile_fail,E0277
+//! let token = evergrant_core::secret::AccessToken::new("at-1");
+//! println!("{token}");
+//! ```
+//!
+//! It can't be written into a document:
+//!
+//! ```compile_fail,E0277
+//! let token = evergrant_core::secret::AccessToken::new("at-1");
+//! let _ = serde_json::to_string(&token);
+//! ```
+//!
+//! It can't become a text by the way, neither by conversion nor by reference:
+//!
+//! ```compile_fail,E0277
+//! let token = evergrant_core::secret::AccessToken::new("at-1");
+//! let _: String = token.into();
+//! ```
+//!
+//! ```compile_fail,E0308
+//! let token = evergrant_core::secret::AccessToken::new("at-1");
+//! let _: &str = &token;
+//! ```
+//!
+//! One kind can't stand for another:
+//!
+//! ```compile_fail,E0308
+//! let token = evergrant_core::secret::AccessToken::new("at-1");
+//! let _: evergrant_core::secret::RefreshToken = token;
+//! ```
 
 use std::fmt;
 use std::marker::PhantomData;

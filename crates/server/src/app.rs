@@ -3,6 +3,7 @@
 //! No globals. Everything that goes on by itself is a tracked task; the end waits for it, and above all for every refresh
 //! that has been sent: an answer that is thrown away is a lost grant.
 
+pub mod chores;
 mod declared;
 
 use std::future::Future;
@@ -11,9 +12,7 @@ use std::time::Duration;
 
 use evergrant_core::id::{IntegrationName, NodeId};
 use evergrant_core::time::Timestamp;
-use evergrant_store::{
-    MasterKey, OpenError, OpenOptions, ProviderResolver, Retention, SharedEntropy, Store, SystemEntropy,
-};
+use evergrant_store::{MasterKey, OpenError, OpenOptions, ProviderResolver, SharedEntropy, Store, SystemEntropy};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,7 +24,6 @@ use crate::http::{Shell, router, serve};
 use crate::metrics::Metrics;
 use crate::provider::{AddressPolicy, TlsSetup, Transport};
 use crate::service::access::Access;
-use crate::service::error::Refusal;
 use crate::service::integrations::NewClient;
 use crate::service::links::Links;
 use crate::service::refresh::{Refresher, Wiring};
@@ -34,14 +32,6 @@ use crate::service::{Parts, Service, chain};
 
 /// How long the end waits for refreshes that have been sent: their answers come within 90 s, or never.
 const LAST_ANSWERS: Duration = Duration::from_secs(100);
-/// How often old rows are looked for.
-const CLEAN_UP_EVERY: Duration = Duration::from_secs(600);
-/// How often the folder of catalogue entries is looked at.
-const CATALOGUE_EVERY: Duration = Duration::from_secs(5);
-/// How often revocations and pending grants are looked at.
-const CHORES_EVERY: Duration = Duration::from_secs(20);
-/// A pending grant is somebody's who waits for it; after this the service goes on with it by itself.
-const PENDING_AGE: Duration = Duration::from_secs(60);
 
 /// Why the service does not start. Nothing has been changed then.
 #[derive(Debug, thiserror::Error)]
@@ -132,10 +122,10 @@ impl StartError {
     pub fn may_pass(&self) -> bool {
         use evergrant_store::{StoreError, Trouble::*};
         match self {
-            StartError::Store(OpenError::InUse { .. } | OpenError::Held { .. }) => true,
+            StartError::Store(OpenError::InUse { .. }) => true,
             StartError::Store(
                 OpenError::Unavailable { trouble, .. } | OpenError::Store(StoreError::Unavailable { trouble, .. }),
-            ) => matches!(trouble, Unreachable | Unanswered | TakenOver | Overloaded),
+            ) => matches!(trouble, Unreachable | Unanswered | Locked | Overloaded),
             _ => false,
         }
     }
@@ -228,6 +218,7 @@ impl App {
         let addresses =
             if config.allow_private_networks { AddressPolicy::PrivateAllowed } else { AddressPolicy::PublicOnly };
         let transport = Transport::new(addresses, around.clock.clone())?;
+        transport.hold(store.quarantine().is_some());
         let (metrics, tasks, stop) = (Arc::new(Metrics::new()), TaskTracker::new(), CancellationToken::new());
         let refresher = Refresher::new(Wiring {
             store: store.clone(),
@@ -317,16 +308,19 @@ pub async fn run(app: App, listener: TcpListener, shutdown: impl Future<Output =
         service.store.close().await;
         return Err(StartError::Other { why: error.to_string() });
     }
-    if let Err(refusal) = service.resume_devices().await {
+    if service.store.quarantine().is_some() {
+        chores::report(service.tell_quarantine().await);
+    } else if let Err(refusal) = service.resume_devices().await {
         service.store.close().await;
         return Err(StartError::Other { why: refusal.to_string() });
     }
     let stop_serving = CancellationToken::new();
     let background = TaskTracker::new();
     background.spawn(declared::ask(service.clone(), app.undeclared));
-    background.spawn(chores(service.clone()));
-    background.spawn(watch_catalogue(service.clone()));
-    background.spawn(clean_up(service.clone()));
+    background.spawn(chores::chores(service.clone()));
+    background.spawn(chores::put_right(service.clone()));
+    background.spawn(chores::watch_catalogue(service.clone()));
+    background.spawn(chores::clean_up(service.clone()));
     background.spawn(tell::run(service.clone()));
     background.spawn(tell::look_ahead(service.clone()));
     service.reseal_what_is_old();
@@ -385,13 +379,14 @@ async fn open_store(
             catalogue.current().resolve(source, private_networks).ok()
         })),
         channels: Telling::channels(&config.channels),
+        cache_grace: config.policy().cache_grace,
         ..OpenOptions::new(config.database.clone(), config.data_dir.clone(), key, node)
     };
     let (entropy, now) = (around.entropy.clone(), around.clock.now());
     let exchange = KeyExchange::of(&config.master_key);
     let opening = tokio::task::spawn_blocking(move || open_with(options, &entropy, now, exchange)).await;
     let opened = opening.map_err(|error| StartError::Other { why: error.to_string() })?;
-    if let (Err(OpenError::WrongMasterKey { .. } | OpenError::Held { .. }), MasterKeySource::MadeAtFirstStart(file)) =
+    if let (Err(OpenError::WrongMasterKey { .. }), MasterKeySource::MadeAtFirstStart(file)) =
         (&opened, &config.master_key)
         && made_at.is_some()
     {
@@ -430,65 +425,4 @@ fn make_folder(folder: &std::path::Path) -> Result<(), StartError> {
     use std::os::unix::fs::DirBuilderExt as _;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(|why| StartError::DataFolder { folder: folder.to_owned(), why })
-}
-
-/// Revocations that could not be told at once, grants whose account could not be looked up at once, and what providers did
-/// not answer after a grant.
-async fn chores(service: Service) {
-    loop {
-        report(service.revoke_what_is_due().await);
-        report(service.resume_pending(PENDING_AGE).await);
-        report(service.ask_what_is_owed().await);
-        if !pause(&service, CHORES_EVERY).await {
-            return;
-        }
-    }
-}
-
-/// New and changed entries count within seconds.
-async fn watch_catalogue(service: Service) {
-    let mut stale = false;
-    loop {
-        report(service.look_at_catalogue(&mut stale).await);
-        if !pause(&service, CATALOGUE_EVERY).await {
-            return;
-        }
-    }
-}
-
-async fn clean_up(service: Service) {
-    loop {
-        let mut rows = 1;
-        while rows > 0 && !service.stop.is_cancelled() {
-            rows = match service.store.clean_up(Retention::default(), service.now()).await {
-                Ok(rows) => rows,
-                Err(error) => {
-                    report(Err(error.into()));
-                    0
-                }
-            };
-        }
-        if !pause(&service, CLEAN_UP_EVERY).await {
-            return;
-        }
-    }
-}
-
-fn report(done: Result<(), Refusal>) {
-    if let Err(refusal) = done {
-        tracing::warn!(%refusal, "a chore could not be done; it is tried again");
-    }
-}
-
-/// Waits; false when the service stops. In parts of at most 30 s, because machines are suspended.
-async fn pause(service: &Service, span: Duration) -> bool {
-    let end = service.now().plus(span);
-    while service.now() < end {
-        let part = end.until_from(service.now()).min(Duration::from_secs(30));
-        tokio::select! {
-            () = service.stop.cancelled() => return false,
-            () = service.clock.sleep(part) => {}
-        }
-    }
-    !service.stop.is_cancelled()
 }

@@ -27,10 +27,16 @@ pub type SharedClock = Arc<dyn Clock>;
 #[derive(Debug, Default, Clone, Copy)]
 pub struct SystemClock;
 
+/// How far the clock of this process is set ahead, where a rig wants one that is wrong; once, before anything asks.
+#[cfg(feature = "planted")]
+pub static AHEAD: std::sync::OnceLock<Duration> = std::sync::OnceLock::new();
+
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the clock that everybody else asks")]
     fn now(&self) -> Timestamp {
         let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        #[cfg(feature = "planted")]
+        let since_epoch = since_epoch + AHEAD.get().copied().unwrap_or_default();
         Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
     }
 

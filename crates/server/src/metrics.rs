@@ -12,7 +12,7 @@ use std::time::Duration;
 use evergrant_core::connection::UseOutcome;
 use evergrant_core::id::IntegrationName;
 use evergrant_core::outcome::Class;
-use evergrant_store::Tally;
+use evergrant_store::{Nodes, Tally};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -40,6 +40,8 @@ pub struct Metrics {
     expiring: Level,
     breaker_open: Level,
     refresh_lag: Gauge<f64, AtomicU64>,
+    nodes: Gauge,
+    feed_lag: Gauge<f64, AtomicU64>,
     scrape: Mutex<()>,
 }
 
@@ -56,6 +58,8 @@ pub struct Levels {
     pub refresh_lag: Duration,
     /// What the store has done since the start.
     pub tally: Tally,
+    /// What is known of the nodes of the database; none where this process works on it alone.
+    pub nodes: Option<Nodes>,
 }
 
 impl Default for Metrics {
@@ -85,6 +89,8 @@ impl Metrics {
             expiring: Level::default(),
             breaker_open: Level::default(),
             refresh_lag: Gauge::default(),
+            nodes: Gauge::default(),
+            feed_lag: Gauge::default(),
             scrape: Mutex::new(()),
         };
         let m = &metrics;
@@ -101,6 +107,9 @@ impl Metrics {
         registry.register("notices", "Notices by kind, channel and result", m.notices.clone());
         let what = "How late the oldest due refresh is: the one number to alert on";
         registry.register("refresh_lag_seconds", what, m.refresh_lag.clone());
+        registry.register("nodes_living", "Nodes of the database that live, this one among them", m.nodes.clone());
+        let what = "How long it is since everything was heard that other nodes committed";
+        registry.register("feed_lag_seconds", what, m.feed_lag.clone());
         registry.register("breaker_open", "Whether calls of an integration are held back", m.breaker_open.clone());
         registry.register("reports", "What callers reported of a token's use", m.reports.clone());
         registry.register("store_writes", "Transactions, by result", m.store_writes.clone());
@@ -171,6 +180,8 @@ impl Metrics {
             self.breaker_open.get_or_create(&vec![("integration", integration.to_string())]).set(i64::from(*open));
         }
         self.refresh_lag.set(levels.refresh_lag.as_secs_f64());
+        self.nodes.set(levels.nodes.map_or(1, |nodes| i64::from(nodes.living)));
+        self.feed_lag.set(levels.nodes.map_or(0.0, |nodes| nodes.silence.as_secs_f64()));
         for (result, count) in &levels.tally.writes {
             raise(&self.store_writes.get_or_create(&vec![("result", (*result).to_owned())]), *count);
         }
@@ -216,6 +227,7 @@ mod tests {
             breakers: vec![(strava, false)],
             refresh_lag: Duration::from_millis(1500),
             tally: Tally { writes: [("ok", 1)].into(), notices: [("disconnected", 1)].into() },
+            nodes: Some(Nodes { living: 3, silence: Duration::from_millis(250), trusted: true }),
         };
         assert!(!metrics.text(&levels, |_| false).contains("strava"));
         let text = metrics.text(&levels, |name| name == "strava");
@@ -228,6 +240,8 @@ mod tests {
             "evergrant_connect_flows_total{integration=\"strava\",result=\"connected\"} 1",
             "evergrant_notices_total{kind=\"disconnected\",channel=\"in_app\",result=\"written\"} 1",
             "evergrant_refresh_lag_seconds 1.5",
+            "evergrant_nodes_living 3",
+            "evergrant_feed_lag_seconds 0.25",
             "evergrant_breaker_open{integration=\"strava\"} 0",
             "evergrant_reports_total{integration=\"strava\",outcome=\"ok\"} 1",
             "evergrant_store_writes_total{result=\"ok\"} 1",

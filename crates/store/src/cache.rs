@@ -7,7 +7,7 @@
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use evergrant_core::id::{ConnectionId, IntegrationName, SubjectId};
+use evergrant_core::id::ConnectionId;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
@@ -15,8 +15,8 @@ use crate::record::TokenRecord;
 
 const SHARDS: usize = 64;
 
-/// A subject at an integration.
-pub(crate) type Owner = (IntegrationName, SubjectId);
+/// A subject at an integration, by a tag that the installation's key makes: other nodes are told it, and it names nobody.
+pub(crate) type Owner = u128;
 
 /// The cache.
 pub(crate) struct ReadCache {
@@ -34,8 +34,8 @@ impl Weighter<ConnectionId, Arc<TokenRecord>> for Weights {
 }
 
 impl Weighter<Owner, Arc<[ConnectionId]>> for Weights {
-    fn weight(&self, owner: &Owner, ids: &Arc<[ConnectionId]>) -> u64 {
-        (128 + owner.1.as_str().len() + 48 * ids.len()) as u64
+    fn weight(&self, _: &Owner, ids: &Arc<[ConnectionId]>) -> u64 {
+        (144 + 48 * ids.len()) as u64
     }
 }
 
@@ -84,6 +84,12 @@ impl ReadCache {
         self.owners.change(owner, None);
     }
 
+    /// Forgets everything, also what is being loaded.
+    pub fn forget_all(&self) {
+        self.records.forget_all();
+        self.owners.forget_all();
+    }
+
     /// Bytes in use, roughly.
     pub fn weight(&self) -> u64 {
         self.records.cache.weight() + self.owners.cache.weight()
@@ -124,6 +130,13 @@ impl<K: Hash + Eq + Clone, V: Clone, W: Weighter<K, V> + Clone + Default> Cached
         if *changes == ticket.0 {
             self.cache.insert(key.clone(), value.clone());
         }
+    }
+
+    fn forget_all(&self) {
+        for shard in &self.changes {
+            *shard.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        }
+        self.cache.clear();
     }
 
     fn change(&self, key: &K, value: Option<V>) {

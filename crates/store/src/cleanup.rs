@@ -12,6 +12,12 @@ use crate::shared::Tx;
 use crate::store::Store;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
+/// For so long (milliseconds) a node that was away need not read everything anew.
+const TOLD: i64 = 10 * 60 * 1000;
+/// Nodes that have been silent for so long (milliseconds) are forgotten.
+const NODES: i64 = 3600 * 1000;
+/// For so long a node that lives through a rotation of the master key can learn the new data key.
+const HANDED: Duration = Duration::from_secs(600);
 /// Rows of a kind that one call throws away at most, so that nobody waits long behind it.
 const PART: usize = 2000;
 
@@ -62,6 +68,8 @@ impl Store {
                  (SELECT caller, name FROM idempotency WHERE expires_at <= ?1 LIMIT ?2)",
                 Duration::ZERO,
             )?;
+            rows += tx.erase_told(TOLD, NODES, PART)?;
+            tx.run("UPDATE data_keys SET handed = NULL WHERE handed IS NOT NULL AND created_at < ?1", values![now.minus(HANDED)])?;
             rows += tx.run("DELETE FROM outcomes WHERE hour < ?1", values![now.minus(2 * DAY)])?;
             Ok(rows)
         })

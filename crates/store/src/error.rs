@@ -107,8 +107,12 @@ pub enum Trouble {
     Unanswered,
     /// The database server does not let the service in.
     NotAdmitted,
-    /// Another process has taken the database over.
-    TakenOver,
+    /// A later version has changed the database, so that this one may not write any more.
+    Outdated,
+    /// Another node has rotated the master key, and this one was away too long to follow.
+    KeyChanged,
+    /// The database server has lost commits that it had answered, and they are not put right yet.
+    Behind,
     /// More calls wait than are let in.
     Overloaded,
     /// The store has been closed.
@@ -127,7 +131,9 @@ impl Trouble {
             Trouble::Unreachable => "unreachable",
             Trouble::Unanswered => "unanswered",
             Trouble::NotAdmitted => "not_admitted",
-            Trouble::TakenOver => "taken_over",
+            Trouble::Outdated => "outdated",
+            Trouble::KeyChanged => "key_changed",
+            Trouble::Behind => "behind",
             Trouble::Overloaded => "overloaded",
             Trouble::Closed => "closed",
         }
@@ -144,7 +150,9 @@ impl Trouble {
     /// What the operator should do.
     pub const fn remedy(self) -> &'static str {
         match self {
-            Trouble::Locked => "find the other program that has the database open and end it",
+            Trouble::Locked => {
+                "it is tried again; if it lasts, find the other program that holds a lock in the database"
+            }
             Trouble::Full => "free space on the disk of the data folder, or of the database server",
             Trouble::ReadOnly => "make the data folder, or the database, writable for the user that runs the service",
             Trouble::CannotOpen => "see that the data folder is there and belongs to the user that runs the service",
@@ -152,7 +160,9 @@ impl Trouble {
             Trouble::Unreachable => "see that the database server runs and that it can be reached from here",
             Trouble::Unanswered => "see that the database server runs and that it can be reached from here",
             Trouble::NotAdmitted => "look at user, password and database in `database_url`, and at the server's log",
-            Trouble::TakenOver => "end this process, or the other one: one process at a time works on a database",
+            Trouble::Outdated => "replace this process by the later version, as the other nodes",
+            Trouble::KeyChanged => "give this node the new master key and start it again",
+            Trouble::Behind => "wait a moment: it is put right from the journal; then look at the server's replication",
             Trouble::Overloaded => "wait a moment; if it lasts, the disk is too slow for the load",
             Trouble::Closed => "the service is stopping",
         }
@@ -180,7 +190,9 @@ impl std::fmt::Display for Trouble {
             Trouble::Unreachable => "the database server cannot be reached",
             Trouble::Unanswered => "the database server did not answer a commit",
             Trouble::NotAdmitted => "the database server refuses the service",
-            Trouble::TakenOver => "another process has taken the database over",
+            Trouble::Outdated => "a later version has changed it, and this one may not write any more",
+            Trouble::KeyChanged => "the master key was rotated by another node while this one was away",
+            Trouble::Behind => "the database has lost its last commits",
             Trouble::Overloaded => "too many calls wait for it",
             Trouble::Closed => "it has been closed",
         })
@@ -260,22 +272,6 @@ pub enum OpenError {
         database: String,
         /// The journal's folder.
         journal: PathBuf,
-    },
-    /// Another process works on the database.
-    #[error(
-        "the database {database} is held by another process (node {node}, last sign of life {silent} s ago), which works \
-         on another data folder. Stop that one; if it has ended without letting go, start again when it has been silent for \
-         {dead} s. Nothing was changed"
-    )]
-    Held {
-        /// The database.
-        database: String,
-        /// The node that holds it.
-        node: String,
-        /// Since when it has given no sign of life, in seconds.
-        silent: u64,
-        /// After so many seconds it is taken to be dead.
-        dead: u64,
     },
     /// The server cannot be trusted to keep what it has answered, or is too old.
     #[error("the database {database} cannot be trusted with tokens: {what}. Nothing was changed")]

@@ -10,7 +10,7 @@ use evergrant_core::time::Timestamp;
 use serde_json::{Map, Value};
 use tokio::sync::broadcast;
 
-use crate::db::{Row, Select, values};
+use crate::db::{Row, Select, Sql, values};
 use crate::deliveries;
 use crate::error::StoreError;
 use crate::page::{Cursor, Page};
@@ -210,6 +210,17 @@ impl Store {
     pub fn follow_events(&self) -> broadcast::Receiver<Arc<Event>> {
         self.shared.events.subscribe()
     }
+}
+
+/// Some events behind a place in the order of commits, oldest first.
+pub(crate) fn behind(sql: &Sql<'_>, seq: u64) -> Result<Vec<Event>, StoreError> {
+    sql.all(concat!(event_columns!(), " FROM events WHERE seq > ?1 ORDER BY seq LIMIT 500"), values![seq], read)
+}
+
+/// The place of the newest event.
+pub(crate) fn newest(sql: &Sql<'_>) -> Result<u64, StoreError> {
+    let text = "SELECT seq FROM events ORDER BY seq DESC LIMIT 1";
+    Ok(sql.one(text, &[], |row| row.count(0))?.unwrap_or(0))
 }
 
 fn read(row: &Row<'_>) -> Result<Event, StoreError> {

@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 
 use crate::db::{Sql, values};
 use crate::error::StoreError;
+use crate::nodes::Living;
 use crate::row::json;
 use crate::seal::Place;
 use crate::store::Store;
@@ -60,9 +61,10 @@ impl Store {
                     shared.ring.open_at(place(&row), &sealed).map(Idempotent::Replay)
                 }
                 None => {
-                    let text = "INSERT INTO idempotency (caller, name, request_hash, created_at, expires_at) \
-                                VALUES (?1, ?2, ?3, ?4, ?5)";
-                    tx.run_one("idempotency", text, values![caller, name, request_hash, now, expires_at])?;
+                    let text = "INSERT INTO idempotency (caller, name, request_hash, created_at, expires_at, node) \
+                                VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+                    let all = values![caller, name, request_hash, now, expires_at, shared.node];
+                    tx.run_one("idempotency", text, all)?;
                     Ok(Idempotent::New)
                 }
             }
@@ -109,7 +111,18 @@ fn place(row: &str) -> Place<'_> {
     Place { table: "idempotency", row, column: "answer", generation: 0 }
 }
 
-/// At the start: whoever was doing them is gone.
-pub(crate) fn interrupt(sql: &Sql<'_>) -> Result<(), StoreError> {
-    sql.run("DELETE FROM idempotency WHERE answer IS NULL", &[]).map(drop)
+/// The nodes that were doing something and do not live any more; an older version left no name.
+pub(crate) fn left_behind(sql: &Sql<'_>, living: &Living) -> Result<Vec<String>, StoreError> {
+    let text = "SELECT DISTINCT COALESCE(node, '') FROM idempotency WHERE answer IS NULL";
+    let mut nodes: Vec<String> = sql.all(text, &[], |row| row.text(0))?;
+    nodes.retain(|node| !living.has(Some(node)));
+    Ok(nodes)
+}
+
+/// Whoever was doing them is gone.
+pub(crate) fn interrupt(sql: &Sql<'_>, living: &Living) -> Result<(), StoreError> {
+    for node in left_behind(sql, living)? {
+        sql.run("DELETE FROM idempotency WHERE answer IS NULL AND COALESCE(node, '') = ?1", values![node])?;
+    }
+    Ok(())
 }

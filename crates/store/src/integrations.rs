@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use evergrant_core::id::IntegrationName;
+use evergrant_core::id::{IntegrationName, SubjectId};
 use evergrant_core::integration::{Health, Integration, ProviderSource, StoredClientSecret};
 use evergrant_core::provider::Provider;
 use evergrant_core::secret::ClientSecret;
@@ -170,9 +170,9 @@ impl Store {
                 return Ok(IntegrationRemoved::InUse { connections });
             }
             let text = "SELECT id, subject FROM connections WHERE integration = ?1";
-            for (id, subject) in tx.all(text, values![name], |row| Ok((row.parse(0)?, row.parse(1)?)))? {
+            for (id, subject) in tx.all(text, values![name], |row| Ok((row.parse(0)?, row.parse::<SubjectId>(1)?)))? {
                 tx.after_commit(Effect::Forget(id));
-                tx.after_commit(Effect::Owner((name.clone(), subject)));
+                tx.after_commit(Effect::Owner(shared.owner(&name, &subject)));
             }
             let told = "DELETE FROM told WHERE connection_id IN (SELECT id FROM connections WHERE integration = ?1)";
             tx.run(told, values![name])?;

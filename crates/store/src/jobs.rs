@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::db::{Row, Sql, values};
 use crate::error::StoreError;
+use crate::nodes::Living;
 use crate::report::{self, Report};
 use crate::row::json;
 use crate::store::Store;
@@ -110,8 +111,19 @@ fn read(row: &Row<'_>) -> Result<Job, StoreError> {
     Ok(Job { id: row.parse(0)?, state, document, created_at: row.time(3)?, finished_at: row.opt_time(4)? })
 }
 
-/// At the start: whoever ran them is gone.
-pub(crate) fn interrupt(sql: &Sql<'_>, now: Timestamp) -> Result<(), StoreError> {
-    let text = "UPDATE jobs SET state = 'interrupted', finished_at = ?1 WHERE finished_at IS NULL";
-    sql.run(text, values![now]).map(drop)
+/// The nodes that had jobs running and do not live any more.
+pub(crate) fn left_behind(sql: &Sql<'_>, living: &Living) -> Result<Vec<String>, StoreError> {
+    let text = "SELECT DISTINCT node FROM jobs WHERE finished_at IS NULL";
+    let mut nodes: Vec<String> = sql.all(text, &[], |row| row.text(0))?;
+    nodes.retain(|node| !living.has(Some(node)));
+    Ok(nodes)
+}
+
+/// Whoever ran them is gone.
+pub(crate) fn interrupt(sql: &Sql<'_>, living: &Living, now: Timestamp) -> Result<(), StoreError> {
+    for node in left_behind(sql, living)? {
+        let text = "UPDATE jobs SET state = 'interrupted', finished_at = ?1 WHERE finished_at IS NULL AND node = ?2";
+        sql.run(text, values![now, node])?;
+    }
+    Ok(())
 }

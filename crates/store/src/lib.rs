@@ -6,26 +6,34 @@
 
 mod audit;
 mod cache;
+mod changes;
 mod cleanup;
 pub mod connect;
 mod connections;
 mod contacts;
 mod db;
 mod deliveries;
+mod deployment;
 mod entropy;
 mod error;
 mod events;
 mod folder;
+mod follow;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod grants;
 mod idempotency;
 mod integrations;
 mod jobs;
 pub mod journal;
 mod keys;
+mod memory;
+mod nodes;
 mod notices;
 mod options;
 mod outbox;
 mod owed;
+mod pace;
 mod page;
 mod queue;
 mod reads;
@@ -47,10 +55,11 @@ pub use connections::{
     ConnectionFilter, ConnectionPatch, Decided, Ended, EndedNow, Ending, Erased, NewGrantFor, Patched, Placed, Target,
 };
 pub use contacts::Reach;
-pub use db::{Database, DatabaseServer, NotAServer};
+pub use db::{BackupError, Database, DatabaseServer, NotAServer, RestoredBackup, back_up, restore};
 pub use deliveries::{
     Channels, Claimed, Delivery, DeliveryState, EMAIL, OPERATOR, Outcome as DeliveryOutcome, Redelivered, WEBHOOK,
 };
+pub use deployment::{Quarantine, QuarantineCause};
 pub use entropy::{Entropy, SharedEntropy, SystemEntropy};
 pub use error::{Cause, OpenError, StoreError, Trouble};
 pub use events::{Event, EventFilter, NewEvent};
@@ -58,10 +67,12 @@ pub use idempotency::Idempotent;
 pub use integrations::{IntegrationAdded, IntegrationRemoved, IntegrationReplaced};
 pub use jobs::{Job, JobState};
 pub use keys::{ApiKey, KeyAdded};
+pub use nodes::{Nodes, Watch};
 pub use notices::{NewNotice, Notice, NoticeFilter};
 pub use options::{AuditReads, OpenOptions, ProviderResolver};
 pub use outbox::{OutboxId, Revocation};
 pub use owed::{Owed, Settled};
+pub use pace::{AtOnce, Pace, SharedPace, Step, Threads, Turn};
 pub use page::{Cursor, NotACursor, Page};
 pub use reads::TokenRead;
 pub use record::{Durable, TokenRecord};

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use evergrant_core::id::NodeId;
 use evergrant_core::integration::ProviderSource;
@@ -11,6 +12,7 @@ use evergrant_core::provider::Provider;
 use crate::db::Database;
 use crate::deliveries::Channels;
 use crate::journal::JournalOptions;
+use crate::pace::Threads;
 use crate::seal::MasterKey;
 
 type LookUp = dyn Fn(&ProviderSource) -> Option<Arc<Provider>> + Send + Sync;
@@ -63,6 +65,15 @@ pub struct OpenOptions {
     pub journal: JournalOptions,
     /// About how many bytes the cache of sealed grants may take.
     pub cache_bytes: u64,
+    /// For so long it is trusted where nothing is heard of the other nodes.
+    pub cache_grace: Duration,
+    /// Whether leases go by the database's clock, where it is on a server; for tests that tell the time themselves they need not.
+    pub database_clock: bool,
+    /// Whether nobody else can be at work on the database, so that whatever lease is found has ended. In a simulation there may
+    /// be others.
+    pub alone: bool,
+    /// Where the work runs.
+    pub threads: Threads,
     /// Threads that read.
     pub readers: usize,
     /// After so many sealings a new data key takes over.
@@ -85,6 +96,10 @@ impl OpenOptions {
             node,
             journal: JournalOptions::default(),
             cache_bytes: 64 << 20,
+            cache_grace: Duration::from_secs(60),
+            database_clock: true,
+            alone: true,
+            threads: Threads::Own,
             readers: 2,
             // Half of what random 96-bit nonces allow even under a single key (NIST SP 800-38D §8.3).
             data_key_sealings: 1 << 31,

@@ -85,15 +85,16 @@ impl Store {
         let rows = self
             .write(move |tx, _| {
                 let text = "SELECT id, integration, connection_id, payload, tries, created_at FROM outbox \
-                            WHERE kind = 'revocation' AND next_at <= ?1 AND claimed_until <= ?1 ORDER BY next_at LIMIT ?2";
-                let rows = tx.all(text, values![now, limit], |row| {
+                            WHERE kind = 'revocation' AND next_at <= ?1 AND claimed_until <= ?3 ORDER BY next_at LIMIT ?2";
+                let free_at = tx.lease_time(now);
+                let rows = tx.all(text, values![now, limit, free_at], |row| {
                     let (id, integration) = (OutboxId(row.text(0)?), row.parse(1)?);
                     let (connection, payload) = (row.opt_parse(2)?, row.sealed(3)?);
                     Ok(Row { id, integration, connection, payload, tries: row.count(4)?, created_at: row.time(5)? })
                 })?;
                 for row in &rows {
                     let text = "UPDATE outbox SET claimed_until = ?2, tries = tries + 1 WHERE id = ?1";
-                    tx.run_one("outbox", text, values![row.id.0, now.plus(lease)])?;
+                    tx.run_one("outbox", text, values![row.id.0, free_at.plus(lease)])?;
                 }
                 Ok(rows)
             })
@@ -142,8 +143,10 @@ impl Store {
     /// # Errors
     /// Those of every read.
     pub async fn next_revocation(&self) -> Result<Option<Timestamp>, StoreError> {
-        let text = "SELECT next_at, claimed_until FROM outbox WHERE kind = 'revocation' ORDER BY next_at LIMIT 1";
-        self.read(move |sql, _| sql.one(text, &[], |row| Ok(row.time(0)?.max(row.time(1)?)))).await
+        // One that somebody has must not hide a later one that nobody has.
+        let text = "SELECT MIN(CASE WHEN claimed_until > next_at THEN claimed_until ELSE next_at END) FROM outbox \
+                    WHERE kind = 'revocation'";
+        self.read(move |sql, _| Ok(sql.one(text, &[], |row| row.opt_time(0))?.flatten())).await
     }
 }
 
@@ -169,7 +172,7 @@ pub(crate) fn revoke(
     let payload = shared.ring.seal(place(&id), Zeroizing::new(json(&tokens)?).as_bytes())?;
     let text = "INSERT INTO outbox (id, kind, integration, connection_id, payload, tries, next_at, \
                 claimed_until, created_at) VALUES (?1, 'revocation', ?2, ?3, ?4, 0, ?5, ?6, ?5)";
-    let claimed_until = now.plus(whose.claimed);
+    let claimed_until = tx.lease_time(now).plus(whose.claimed);
     let all = values![id, whose.integration, whose.connection, payload, now, claimed_until];
     tx.run_one("outbox", text, all)?;
     Ok(Some(OutboxId(id)))

@@ -55,8 +55,9 @@ impl Store {
         let rows = self
             .write(move |tx, _| {
                 let text = "SELECT id, connection_id, payload, tries, created_at FROM outbox WHERE kind = 'after_grant' \
-                            AND next_at <= ?1 AND claimed_until <= ?1 AND connection_id IS NOT NULL ORDER BY next_at LIMIT ?2";
-                let rows = tx.all(text, values![now, limit], |row| {
+                            AND next_at <= ?1 AND claimed_until <= ?3 AND connection_id IS NOT NULL ORDER BY next_at LIMIT ?2";
+                let free_at = tx.lease_time(now);
+                let rows = tx.all(text, values![now, limit, free_at], |row| {
                     let (id, connection, payload): (_, _, SealedBytes) = (row.text(0)?, row.parse(1)?, row.sealed(2)?);
                     let owed =
                         Owed { id, connection, calls: Vec::new(), tries: row.count(3)?, created_at: row.time(4)? };
@@ -64,7 +65,7 @@ impl Store {
                 })?;
                 for (owed, _) in &rows {
                     let text = "UPDATE outbox SET claimed_until = ?2, tries = tries + 1 WHERE id = ?1";
-                    tx.run_one("outbox", text, values![owed.id, now.plus(lease)])?;
+                    tx.run_one("outbox", text, values![owed.id, free_at.plus(lease)])?;
                 }
                 Ok(rows)
             })

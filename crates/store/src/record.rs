@@ -14,7 +14,15 @@ use crate::row;
 use crate::seal::{KeyRing, Place, SealedBytes};
 
 /// Something that has been committed. Only this crate makes it, so that a token that nobody saved can be neither shown
-/// nor used.
+/// nor used:
+///
+/// ```compile_fail,E0423
+/// let unsaved = evergrant_store::Durable("a token that nobody saved");
+/// ```
+///
+/// ```compile_fail,E0624
+/// let unsaved = evergrant_store::Durable::committed("a token that nobody saved");
+/// ```
 #[derive(Clone, Debug)]
 pub struct Durable<T>(T);
 

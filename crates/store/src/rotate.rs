@@ -9,7 +9,7 @@ use evergrant_core::time::Timestamp;
 
 use crate::audit::{self, NewAudit};
 use crate::db::values;
-use crate::error::StoreError;
+use crate::error::{StoreError, Trouble};
 use crate::seal::{MasterKey, Place, SealedBytes};
 use crate::shared::{Effect, Tx};
 use crate::store::{Store, canary, data_keys, meta, put_meta};
@@ -101,14 +101,19 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         self.write(move |tx, shared| {
-            let wrapped = shared.ring.wrapped_anew(&data_keys(tx)?, &new)?;
+            if meta(tx, "master_key_fingerprint")?.as_deref() != Some(shared.ring.master().fingerprint().as_bytes()) {
+                return Err(StoreError::Unavailable { trouble: Trouble::KeyChanged, cause: None });
+            }
+            let handed = tx.living()?.is_some_and(|nodes| nodes.len() > 1);
+            let wrapped = shared.ring.wrapped_anew(&data_keys(tx)?, &new, handed)?;
             let Some((newest, known)) = wrapped.split_last() else { return Err(StoreError::defect("wrapping")) };
             for one in known {
                 let text = "UPDATE data_keys SET wrapped = ?2 WHERE id = ?1";
                 tx.run_one("data_keys", text, values![one.id, one.wrapped])?;
             }
-            let text = "INSERT INTO data_keys (id, wrapped, sealings, created_at) VALUES (?1, ?2, ?3, ?4)";
-            tx.run_one("data_keys", text, values![newest.id, newest.wrapped, newest.sealings, now])?;
+            let text = "INSERT INTO data_keys (id, wrapped, sealings, created_at, handed) VALUES (?1, ?2, ?3, ?4, ?5)";
+            tx.run_one("data_keys", text, values![newest.id, newest.wrapped, newest.sealings, now, newest.handed])?;
+            tx.newest_key(newest.id)?;
             put_meta(tx, "master_key_fingerprint", new.fingerprint().as_bytes())?;
             put_meta(tx, UNFINISHED, newest.id.to_string().as_bytes())?;
             audit::write(tx, line.as_ref(), now)?;
@@ -116,6 +121,15 @@ impl Store {
             Ok(())
         })
         .await
+    }
+
+    /// Names the master key that the database is under: after a rotation of which it is not known whether it held.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn stored_master_key_fingerprint(&self) -> Result<Option<String>, StoreError> {
+        let found = self.read(|sql, _| meta(sql, "master_key_fingerprint")).await?;
+        Ok(found.and_then(|bytes| String::from_utf8(bytes).ok()))
     }
 
     /// Whether rows are still to be sealed again after a rotation.

@@ -2,21 +2,26 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use evergrant_core::id::{ConnectionId, InstallationId, IntegrationName, NodeId};
 use evergrant_core::integration::Integration;
 use evergrant_core::notice::NoticeKind;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, watch};
 
 use crate::cache::{Owner, ReadCache};
-use crate::db::{Household, Unit, values};
+use crate::changes::Change;
+use crate::db::{Household, Turn, Unit, values};
 use crate::deliveries::Channels;
 use crate::entropy::SharedEntropy;
 use crate::error::StoreError;
 use crate::events::Event;
 use crate::keys::ApiKey;
+use crate::memory::Feed;
+use crate::nodes;
 use crate::options::ProviderResolver;
 use crate::record::TokenRecord;
+use crate::row::json;
 use crate::seal::{KeyRing, MasterKey, WrappedKey};
 use crate::tally::Tally;
 
@@ -29,6 +34,10 @@ pub(crate) enum Effect {
     Record(Arc<TokenRecord>),
     /// A connection has changed or is gone.
     Forget(ConnectionId),
+    /// A lease on a connection has ended.
+    Freed(ConnectionId),
+    /// A connection was erased with its person.
+    Erased(ConnectionId),
     /// A subject's connections have changed.
     Owner(Owner),
     /// Connections of an integration have changed their status.
@@ -78,7 +87,7 @@ impl StatusCounts {
         *self.of(status) += count;
     }
 
-    fn take(&mut self, status: &str) {
+    pub(crate) fn take(&mut self, status: &str) {
         let count = self.of(status);
         *count = count.saturating_sub(1);
     }
@@ -91,16 +100,24 @@ pub(crate) struct Shared {
     pub node: NodeId,
     pub installation: InstallationId,
     pub cache: ReadCache,
+    /// For so long it is trusted without hearing of the other nodes.
+    pub cache_grace: Duration,
+    /// Whether leases go by the database's clock, where it is on a server.
+    pub rules: bool,
     pub integrations: RwLock<BTreeMap<IntegrationName, Arc<Integration>>>,
     pub keys: RwLock<BTreeMap<String, Arc<ApiKey>>>,
     pub counts: Mutex<BTreeMap<IntegrationName, StatusCounts>>,
     pub events: broadcast::Sender<Arc<Event>>,
+    /// What is known of the other nodes; where one process works alone nothing.
+    pub feed: Feed,
     pub tally: Mutex<Tally>,
     /// What can be told where.
     pub channels: Channels,
     /// Wakes who tells.
     pub told: Notify,
     pub resolver: Option<ProviderResolver>,
+    /// The database server has lost commits that it had answered.
+    pub behind: Arc<watch::Sender<bool>>,
 }
 
 impl Shared {
@@ -115,67 +132,59 @@ impl Shared {
     pub fn integration(&self, name: &IntegrationName) -> Option<Arc<Integration>> {
         self.integrations.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
-
-    fn apply(&self, effect: Effect) {
-        match effect {
-            Effect::Record(record) => self.cache.put_record(record),
-            Effect::Noticed(kind) => self.tally().noticed(kind),
-            Effect::Forget(id) => self.cache.forget_record(&id),
-            Effect::Owner(owner) => self.cache.forget_owner(&owner),
-            Effect::Counted { integration, from, to } => {
-                let mut counts = self.counts();
-                let counts = counts.entry(integration).or_default();
-                from.iter().for_each(|status| counts.take(status));
-                to.iter().for_each(|status| counts.add(status, 1));
-            }
-            Effect::Integration(integration) => {
-                let mut all = self.integrations.write().unwrap_or_else(PoisonError::into_inner);
-                all.insert(integration.name.clone(), integration);
-            }
-            Effect::NoIntegration(name) => {
-                self.integrations.write().unwrap_or_else(PoisonError::into_inner).remove(&name);
-                self.counts().remove(&name);
-            }
-            Effect::Key(key) => {
-                self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(key.id.clone(), key);
-            }
-            Effect::Told => self.told.notify_one(),
-            Effect::Rotated(master, newest) => self.ring.rotated(&master, &newest),
-            // Nobody listening is no error.
-            Effect::Event(event) => drop(self.events.send(event)),
-        }
-    }
 }
 
 /// What surrounds each group of writes.
 pub(crate) struct Keeping {
     pub shared: Arc<Shared>,
-    pub count: Option<(u32, u64)>,
+    pub count: Option<(u32, u64, u64)>,
     pub key: Option<WrappedKey>,
 }
 
 impl Household<Effect> for Keeping {
     /// Counts what was sealed, and makes a new data key when the present one is worn out.
     fn before(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
-        self.count = self.shared.ring.count_to_store();
-        if let Some((id, sealings)) = self.count {
-            tx.run_one("data_keys", "UPDATE data_keys SET sealings = ?2 WHERE id = ?1", values![id, sealings])?;
+        if let Some(turn) = tx.turn() {
+            self.shared.took_turn(tx, turn)?;
         }
+        self.count = match self.shared.ring.count_to_store() {
+            Some((id, step)) => {
+                let text = "UPDATE data_keys SET sealings = sealings + ?2 WHERE id = ?1 RETURNING sealings";
+                let all = tx.one(text, values![id, step], |row| row.count(0))?;
+                Some((id, all.ok_or(StoreError::NotOneRow { table: "data_keys", rows: 0 })?, step))
+            }
+            None => None,
+        };
         self.key = self.shared.ring.key_to_store()?;
         if let Some(key) = &self.key {
             let text = "INSERT INTO data_keys (id, wrapped, sealings, created_at) VALUES (?1, ?2, ?3, 0)";
             tx.run_one("data_keys", text, values![key.id, key.wrapped, key.sealings])?;
+            tx.newest_key(key.id)?;
         }
         Ok(())
     }
 
-    fn after(&mut self, effects: Vec<Effect>) {
-        if let Some((id, count)) = self.count.take() {
-            self.shared.ring.count_stored(id, count);
+    /// Tells the other nodes what changes in memory.
+    fn last(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
+        if tx.turn().is_none() {
+            return Ok(());
+        }
+        let changes: Vec<Change> = tx.look(|effects| effects.iter().filter_map(Change::of).collect());
+        if changes.is_empty() { Ok(()) } else { tx.tell(self.shared.node.as_str(), &json(&changes)?) }
+    }
+
+    fn after(&mut self, effects: Vec<Effect>, turn: Option<Turn>) {
+        if let Some((id, count, raised)) = self.count.take() {
+            self.shared.ring.count_stored(id, count, raised);
         }
         if let Some(key) = self.key.take() {
             self.shared.ring.key_stored(&key);
         }
-        effects.into_iter().for_each(|effect| self.shared.apply(effect));
+        self.shared.apply(effects, turn);
+    }
+
+    /// Nobody need wait for what this node held.
+    fn leave(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
+        nodes::leave(tx, &self.shared.node)
     }
 }

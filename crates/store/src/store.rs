@@ -1,26 +1,30 @@
 //! The store: opened once by one process, closed at its end.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use evergrant_core::id::{InstallationId, NodeId};
 use evergrant_core::time::Timestamp;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use zeroize::Zeroizing;
 
 use crate::cache::ReadCache;
-use crate::db::{Database, Opening, Readers, Schema, Sql, Writer, values};
+use crate::db::{Database, Learn, Opening, Readers, Row, Schema, Sql, Writer, values};
+use crate::deployment::{self, Folder, Standing};
 use crate::entropy::SharedEntropy;
-use crate::error::{OpenError, StoreError};
+use crate::error::{OpenError, StoreError, Trouble};
 use crate::folder::HeldFolder;
+use crate::follow::Following;
 use crate::journal::Journal;
+use crate::memory::Feed;
 use crate::options::OpenOptions;
+use crate::pace::Threads;
 use crate::reads::ReadsLog;
-use crate::seal::{KeyRing, MasterKey, Place, WrappedKey};
-use crate::shared::{Effect, Keeping, Shared, StatusCounts, Tx};
+use crate::seal::{KeyRing, MasterKey, Place, SealedBytes, WrappedKey};
+use crate::shared::{Effect, Keeping, Shared, Tx};
 use crate::tally::Tally;
-use crate::{idempotency, integrations, jobs, keys};
+use crate::{events, memory, nodes};
 
 /// The folder of the journal, within the data folder.
 const JOURNAL: &str = "journal";
@@ -28,6 +32,8 @@ const JOURNAL: &str = "journal";
 const READS: &str = "reads";
 /// So many events may wait for a slow listener; one that is slower reads the database from where it stopped.
 const FEED: usize = 4096;
+/// So long a use of a database on a server is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
 const CANARY: &[u8] = b"evergrant canary v1";
 
 /// What is kept. Cheap to clone; all clones are one store.
@@ -41,8 +47,12 @@ struct Inner {
     // Dropped in this order: who closes the last connection puts the log into the database.
     readers: Readers,
     writer: Writer<Effect>,
+    following: Following,
     journal: Journal,
     reads: ReadsLog,
+    standing: Standing,
+    patience: Option<Duration>,
+    inline: bool,
     folder: Mutex<Option<HeldFolder>>,
 }
 
@@ -67,15 +77,21 @@ impl Store {
     /// Lets nothing more in, commits what waits, and lets go of the data folder.
     pub async fn close(&self) {
         let inner = self.inner.clone();
-        let closing = tokio::task::spawn_blocking(move || {
+        let closing = self.blocking(move || {
             // The writer last: who closes the last connection puts the log into the database.
             inner.readers.close();
             inner.writer.close();
+            inner.following.close();
             inner.journal.close();
             inner.reads.close();
             inner.folder.lock().unwrap_or_else(PoisonError::into_inner).take();
         });
         let _ = closing.await;
+    }
+
+    /// Runs what blocks where blocking harms nobody; none if it panicked.
+    pub(crate) async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        if self.inner.inline { Some(work()) } else { tokio::task::spawn_blocking(work).await.ok() }
     }
 
     /// Whether the database can be written and read, and the journal too: does all of it.
@@ -87,6 +103,10 @@ impl Store {
         self.write(move |tx, _| put_meta(tx, "checked_at", &stamp)).await?;
         self.read(|sql, _| meta(sql, "checked_at")).await?;
         if self.inner.journal.healthy() { Ok(()) } else { Err(journal_down()) }
+    }
+
+    pub(crate) fn standing(&self) -> &Standing {
+        &self.inner.standing
     }
 
     /// The journal of answers.
@@ -101,6 +121,11 @@ impl Store {
     /// What this installation is called; part of what every ciphertext is bound to.
     pub fn installation(&self) -> &InstallationId {
         &self.shared.installation
+    }
+
+    /// Whether what is in memory may be shown: nothing is missing of what other nodes have committed, or only for a moment.
+    pub fn is_trusted(&self) -> bool {
+        self.shared.is_trusted()
     }
 
     /// This process.
@@ -137,7 +162,7 @@ impl Store {
         work: impl FnOnce(&Tx<'_>, &Shared) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let shared = self.shared.clone();
-        let ended = self.inner.writer.run(move |tx| work(tx, &shared)).await;
+        let ended = self.answered(self.inner.writer.run(move |tx| work(tx, &shared))).await;
         self.shared.tally().wrote(&ended);
         ended
     }
@@ -158,7 +183,14 @@ impl Store {
         work: impl FnOnce(&Sql<'_>, &Shared) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let shared = self.shared.clone();
-        self.inner.readers.run(move |sql| work(sql, &shared)).await
+        self.answered(self.inner.readers.run(move |sql| work(sql, &shared))).await
+    }
+
+    /// A server that hangs holds nobody up for long: whether the use is still made is not known then.
+    async fn answered<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let Some(patience) = self.inner.patience else { return work.await };
+        let unanswered = Err(StoreError::Unavailable { trouble: Trouble::Unanswered, cause: None });
+        tokio::time::timeout(patience, work).await.unwrap_or(unanswered)
     }
 }
 
@@ -167,7 +199,7 @@ fn open(options: &OpenOptions, entropy: SharedEntropy, now: Timestamp) -> Result
     let journal_folder = options.data_dir.join(JOURNAL);
     refuse_lost_file(&options.database, &journal_folder)?;
     let place = folder.name(&entropy)?;
-    let mut opening = Opening::start(&options.database, &place, &options.node)?;
+    let mut opening = Opening::start(&options.database, &place, &options.node, options.database_clock)?;
     let new = opening.schema() == Schema::New;
     if new {
         refuse_lost_database(&options.database, &journal_folder)?;
@@ -175,32 +207,43 @@ fn open(options: &OpenOptions, entropy: SharedEntropy, now: Timestamp) -> Result
     }
     let (ring, installation) = opening.look(|sql| Ok(unlock(sql, options, &entropy)))??;
     let ring = Arc::new(ring);
-    if !new && !journal_folder.exists() {
+    let had_journal = journal_folder.exists();
+    if !new && !had_journal {
         tracing::warn!("the journal is gone; answers that it alone held are lost");
     }
-    let journal = Journal::open(&journal_folder, &installation, ring.clone(), options.journal)?;
+    let journal = Journal::open(&journal_folder, &installation, ring.clone(), options.journal, &options.threads)?;
     if !new {
         opening.migrate(|_| Ok(()))?;
     }
-    let shared = opening.look(|sql| {
-        end_leases(sql, &options.node)?;
-        jobs::interrupt(sql, now)?;
-        idempotency::interrupt(sql)?;
-        load(sql, ring, installation, entropy, options)
-    })?;
-    let shared = Arc::new(shared);
+    let behind = options.database.behind();
+    let folder_now = Folder { path: &options.data_dir, place: place.clone(), had_journal };
+    let standing = deployment::stand(&mut opening, folder_now, (behind.clone(), options.alone), &entropy, now)?;
+    if options.alone {
+        opening.enter(|sql, former| nodes::clear_up(sql, &former, &options.node, now))?;
+    }
+    let shared = Arc::new(opening.look(|sql| load(sql, ring, installation, (entropy, behind), options))?);
     let connections = (0..options.readers.max(1)).map(|_| opening.reader()).collect::<Result<_, _>>()?;
     let threads = |cause| OpenError::io("a thread of the store", cause);
-    let readers = Readers::start(connections).map_err(threads)?;
+    let readers = Readers::start(connections, &learning(&shared), &options.threads).map_err(threads)?;
+    let following = Following::start(opening.listener(), shared.clone()).map_err(threads)?;
     let keeping = Keeping { shared: shared.clone(), count: None, key: None };
-    let writer = Writer::start(opening.into_base(), Box::new(keeping)).map_err(threads)?;
-    let reads = ReadsLog::open(&options.data_dir.join(READS), options.audit_reads)?;
-    let inner = Inner { writer, readers, journal, reads, folder: Mutex::new(Some(folder)) };
+    let writer = Writer::start(opening.into_base(), Box::new(keeping), &options.threads).map_err(threads)?;
+    let reads = ReadsLog::open(&options.data_dir.join(READS), place, options.audit_reads)?;
+    let patience = options.database.file().is_none().then_some(PATIENCE);
+    let inline = matches!(options.threads, Threads::Inline(_));
+    let folder = Mutex::new(Some(folder));
+    let inner = Inner { writer, readers, following, journal, reads, standing, patience, inline, folder };
     Ok(Store { inner: Arc::new(inner), shared })
 }
 
+/// What a reader does that meets a data key of another node.
+fn learning(shared: &Arc<Shared>) -> Learn {
+    let shared = shared.clone();
+    Arc::new(move |sql, newest| if newest > shared.ring.newest() { shared.learn(sql) } else { Ok(()) })
+}
+
 fn journal_down() -> StoreError {
-    StoreError::Unavailable { trouble: crate::error::Trouble::Io, cause: None }
+    StoreError::Unavailable { trouble: Trouble::Io, cause: None }
 }
 
 /// A journal without its database: somebody has lost or moved the database, and an empty one would hide that. A file is
@@ -225,6 +268,7 @@ fn fill(sql: &Sql<'_>, master: &MasterKey, entropy: &SharedEntropy, now: Timesta
     let key = KeyRing::first_key(master, &installation, entropy)?;
     let text = "INSERT INTO data_keys (id, wrapped, sealings, created_at) VALUES (?1, ?2, ?3, ?4)";
     sql.run_one("data_keys", text, values![key.id, key.wrapped, key.sealings, now])?;
+    sql.newest_key(key.id)?;
     let ring = KeyRing::open(master, &installation, &[key], entropy.clone(), u64::MAX)
         .map_err(|_| StoreError::defect("opening a key ring that was just made"))?;
     put_meta(sql, "installation", installation.as_str().as_bytes())?;
@@ -253,10 +297,18 @@ fn meta_text(sql: &Sql<'_>, name: &str) -> Result<String, StoreError> {
 /// All data keys as they are stored, oldest first.
 pub(crate) fn data_keys(sql: &Sql<'_>) -> Result<Vec<WrappedKey>, StoreError> {
     let text = "SELECT id, wrapped, sealings FROM data_keys ORDER BY id";
-    sql.all(text, &[], |row| {
-        let id = u32::try_from(row.count(0)?).map_err(|_| StoreError::damaged("the number of a data key"))?;
-        Ok(WrappedKey { id, wrapped: row.sealed(1)?, sealings: row.count(2)? })
-    })
+    sql.all(text, &[], |row| data_key(row, None))
+}
+
+/// The data keys behind a number, as far as other nodes have handed them on.
+pub(crate) fn newer_data_keys(sql: &Sql<'_>, known: u32) -> Result<Vec<WrappedKey>, StoreError> {
+    let text = "SELECT id, wrapped, sealings, handed FROM data_keys WHERE id > ?1 ORDER BY id";
+    sql.all(text, values![known], |row| data_key(row, row.opt_sealed(3)?))
+}
+
+fn data_key(row: &Row<'_>, handed: Option<SealedBytes>) -> Result<WrappedKey, StoreError> {
+    let id = u32::try_from(row.count(0)?).map_err(|_| StoreError::damaged("the number of a data key"))?;
+    Ok(WrappedKey { id, wrapped: row.sealed(1)?, sealings: row.count(2)?, handed })
 }
 
 /// Opens the key ring and proves it on the canary, before anything else is touched.
@@ -276,7 +328,7 @@ fn unlock(
         true => OpenError::KeyRingDamaged { database: database(), what: format!("data key {id} does not open") },
         false => OpenError::WrongMasterKey { database: database(), given, expected },
     })?;
-    let sealed = meta(sql, "canary")?.map(crate::seal::SealedBytes::stored);
+    let sealed = meta(sql, "canary")?.map(SealedBytes::stored);
     let sings = sealed.is_some_and(|sealed| ring.open_at(canary(), &sealed).is_ok_and(|text| *text == CANARY));
     if !sings {
         let what = "the canary does not open".to_owned();
@@ -285,44 +337,36 @@ fn unlock(
     Ok((ring, installation))
 }
 
-/// This process holds the data folder, so no lease of another one is alive. Open intents stay: they say that a token
-/// may have been spent.
-fn end_leases(sql: &Sql<'_>, node: &NodeId) -> Result<(), StoreError> {
-    let text = "UPDATE lives SET lease_until = 0, lease_owner = CASE WHEN attempt IS NULL THEN NULL ELSE lease_owner END \
-                WHERE lease_owner IS NOT NULL AND lease_owner <> ?1";
-    sql.run(text, values![node])?;
-    // What an earlier process was telling is told again, under the same ids.
-    let text =
-        "UPDATE deliveries SET claimed_until = 0, claimed_by = NULL WHERE claimed_by IS NOT NULL AND claimed_by <> ?1";
-    sql.run(text, values![node]).map(drop)
-}
-
 fn load(
     sql: &Sql<'_>,
     ring: Arc<KeyRing>,
     installation: InstallationId,
-    entropy: SharedEntropy,
+    (entropy, behind): (SharedEntropy, Arc<watch::Sender<bool>>),
     options: &OpenOptions,
 ) -> Result<Shared, StoreError> {
-    let clients = integrations::load(sql, &ring, options.providers.as_ref())?;
-    let mut counts: BTreeMap<_, StatusCounts> = BTreeMap::new();
-    for (integration, status, count) in integrations::count(sql)? {
-        counts.entry(integration).or_default().add(&status, count);
-    }
-    let keys = keys::load(sql)?;
-    Ok(Shared {
+    let counts = memory::load_counts(sql)?;
+    let feed = Feed::new(sql.position()?, events::newest(sql)?);
+    let shared = Shared {
         ring,
         entropy,
         node: options.node.clone(),
         installation,
         cache: ReadCache::new(options.cache_bytes),
-        integrations: RwLock::new(clients.into_iter().map(|one| (one.name.clone(), one)).collect()),
-        keys: RwLock::new(keys.into_iter().map(|one| (one.id.clone(), one)).collect()),
+        cache_grace: options.cache_grace,
+        rules: options.database_clock,
+        integrations: RwLock::default(),
+        keys: RwLock::default(),
         counts: Mutex::new(counts),
         events: broadcast::Sender::new(FEED),
+        feed,
         tally: Mutex::default(),
         channels: options.channels.clone(),
         told: tokio::sync::Notify::new(),
         resolver: options.providers.clone(),
-    })
+        behind,
+    };
+    let registry = shared.load_registry(sql)?;
+    *shared.integrations.write().unwrap_or_else(PoisonError::into_inner) = registry.integrations;
+    *shared.keys.write().unwrap_or_else(PoisonError::into_inner) = registry.keys;
+    Ok(shared)
 }

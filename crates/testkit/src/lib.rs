@@ -27,6 +27,7 @@ mod judge;
 pub mod leaks;
 mod ledger;
 mod lengthen;
+pub mod own_cluster;
 mod page;
 pub mod peers;
 mod plan;

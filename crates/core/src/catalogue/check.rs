@@ -132,8 +132,9 @@ pub(super) fn is_endpoint(text: &str, private_networks: bool) -> bool {
         return false;
     }
     let Ok(url) = Url::parse(text) else { return false };
-    // `https:host` would be repaired by the parser; nobody should have to know that.
-    let whole = text.get(url.scheme().len()..).is_some_and(|rest| rest.starts_with("://"));
+    // `https:host` and `https:///host` would be repaired by the parser; nobody should have to know that.
+    let authority = text.get(url.scheme().len()..).and_then(|rest| rest.strip_prefix("://")?.split(['/', '?']).next());
+    let whole = authority.is_some_and(|authority| !authority.is_empty() && !authority.contains('@'));
     let secure = url.scheme() == "https" || (url.scheme() == "http" && private_networks && is_loopback(&url));
     let plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
     whole && secure && plain && url.has_host()

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Provider, TokenFormat};
+use crate::token_answer::fact::holds;
 use crate::token_answer::{body, json};
 
 /// The longest fact that is kept, in bytes of JSON.
@@ -95,9 +96,8 @@ fn facts(keep: &BTreeMap<String, String>, answer: &[u8], secret: &str) -> Map<St
     let Some(answer) = json::read(&text) else { return Map::new() };
     let fact = |(name, pointer): (&String, &String)| {
         let value = answer.value.at(pointer)?.to_value();
-        let text = value.to_string();
-        let repeats = !secret.is_empty() && text.contains(secret);
-        (!value.is_null() && text.len() <= LONGEST_FACT && !repeats).then(|| (name.clone(), value))
+        let repeats = !secret.is_empty() && holds(&value, &|text| text.contains(secret));
+        (!value.is_null() && value.to_string().len() <= LONGEST_FACT && !repeats).then(|| (name.clone(), value))
     };
     keep.iter().filter_map(fact).collect()
 }

@@ -9,6 +9,7 @@ mod also;
 pub(crate) mod body;
 mod codes;
 mod expiry;
+pub(crate) mod fact;
 mod failure;
 mod found;
 pub(crate) mod json;

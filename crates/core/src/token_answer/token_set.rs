@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::Purpose;
 use super::body::Body;
 use super::expiry::Lifetimes;
+use super::fact::holds;
 use super::found::Found;
 use super::json::Json;
 use crate::account;
@@ -147,8 +148,7 @@ fn split(provider: &Provider, text: &str) -> Vec<String> {
 fn kept(provider: &Provider, root: &Json<'_>, is_secret: &dyn Fn(&str) -> bool) -> Map<String, Value> {
     let fact = |(name, pointer): (&String, &String)| {
         let value = root.at(pointer)?.to_value();
-        let text = value.to_string();
-        let fit = !value.is_null() && text.len() <= LONGEST_FACT && !is_secret(&text);
+        let fit = !value.is_null() && value.to_string().len() <= LONGEST_FACT && !holds(&value, is_secret);
         fit.then(|| (name.clone(), value))
     };
     provider.keep_from_answer.iter().filter_map(fact).collect()

@@ -62,6 +62,17 @@ fn what_is_wrong_with_a_file_is_told_by_line_and_field() {
             good_with("revoke_url = \"http://acme.example/r\""),
             "acme.toml, line 5: `revoke_url`: expected an address with https",
         ),
+        // A parser would repair them.
+        (
+            "acme.toml",
+            good_with("revoke_url = \"https:///acme.example/r\""),
+            "acme.toml, line 5: `revoke_url`: expected an address with https",
+        ),
+        (
+            "acme.toml",
+            good_with("revoke_url = \"https://@acme.example/r\""),
+            "acme.toml, line 5: `revoke_url`: expected an address with https",
+        ),
         ("acme.toml", "name = ".to_owned(), "acme.toml, line 1: not TOML"),
         (
             "acme.toml",

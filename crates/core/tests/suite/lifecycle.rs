@@ -369,6 +369,21 @@ fn a_long_outage_is_told_once_though_no_attempt_is_made() {
 }
 
 #[test]
+fn a_token_that_was_spent_since_the_database_was_copied_is_told_once_and_kept() {
+    let mut told = Told::new(ReplayKind::Family);
+    let grant = told.life.grant.clone();
+    assert_eq!(told.happens(Event::Superseded, 100).notices, [NoticeKind::Disconnected]);
+    let status = Status::NeedsReauth { reason: ReauthReason::RefreshOutcomeLost, since: at(100) };
+    assert_eq!((told.life.status.clone(), &told.life.grant), (status, &grant));
+    assert_eq!(told.happens(Event::Superseded, 200).notices, []);
+    assert_eq!(told.happens(Event::Refreshed { grant: facts(2, 300, 3600) }, 300).notices, [NoticeKind::Recovered]);
+    // What was ended on purpose stays so.
+    told.happens(Event::Disconnected { reason: DisconnectReason::Operator }, 400);
+    assert_eq!(told.happens(Event::Superseded, 500).notices, []);
+    assert_eq!(told.life.status.word(), "disconnected");
+}
+
+#[test]
 fn what_spent_nothing_is_repeated_within_its_attempt() {
     // (class, whether it brought a word of when to come again, replay kind, repeated)
     let table = [
@@ -411,6 +426,7 @@ fn any_event() -> impl Strategy<Value = (Event, i64)> {
         1 => (2u64..100).prop_map(|generation| Event::GrantReplaced { grant: facts(generation, 0, 3600) }),
         1 => Just(Event::Ended),
         1 => Just(Event::Stalled),
+        1 => Just(Event::Superseded),
         1 => any::<bool>().prop_map(|apply| Event::BrakeReleased { apply }),
         1 => Just(Event::BrakePulled),
         1 => Just(Event::Forced),

@@ -11,6 +11,7 @@ mod facts;
 mod kinds;
 mod lengthened;
 mod lifecycle;
+mod lives;
 mod oauth1;
 mod odd_authorize;
 mod pairs;

@@ -312,6 +312,17 @@ fn retry_after_is_clamped_and_garbage_is_a_minute() {
 }
 
 #[test]
+fn a_fact_that_repeats_a_token_is_not_kept_however_the_token_is_written() {
+    let keep = [("url".to_owned(), "/url".to_owned()), ("all".to_owned(), "/all".to_owned())].into();
+    let provider = Provider { keep_from_answer: keep, ..Provider::default() };
+    for token in ["plain-token-1", "quo\"ted-token-1", "back\\slash-token-1"] {
+        let body =
+            json!({ "access_token": token, "url": format!("https://a.example/?t={token}"), "all": [{ "t": token }] });
+        assert!(success(&provider, &body, Purpose::Refresh).provider_data.is_empty(), "{token} is kept in plaintext");
+    }
+}
+
+#[test]
 fn a_page_is_no_verdict() {
     let page =
         b"<!doctype html><html><body>invalid_grant? access_token=abcdefgh123456 we will be back soon</body></html>";
@@ -383,4 +394,33 @@ proptest! {
         prop_assert_eq!(failed.class, Class::InvalidGrant);
         prop_assert!(!failed.detail.contains(SENT), "{}", failed.detail);
     }
+}
+
+#[test]
+fn the_lifetime_behind_a_break_is_that_of_the_grant_before() {
+    use evergrant_core::grant::GrantFacts;
+    use evergrant_core::lifetime::Expiry;
+    use evergrant_core::time::Timestamp;
+
+    let at = Timestamp::from_seconds(1_800_000_000);
+    let facts = |lifetime_millis, expiry| GrantFacts {
+        generation: 2,
+        issued_at: at,
+        expiry,
+        lifetime_millis,
+        token_id: "00000000".to_owned(),
+        has_access_token: true,
+        has_refresh_token: true,
+        refresh_expires_at: None,
+        scopes: Vec::new(),
+        oddities: Vec::new(),
+        short: false,
+    };
+    let end = |seconds| Expiry::At { at: at.plus(Duration::from_secs(seconds)) };
+    let (cut, hour) = (facts(None, Expiry::Unknown), facts(Some(3_600_000), end(3600)));
+    assert_eq!(cut.clone().with_lifetime_of(Some(&hour)).expiry, end(3600));
+    assert_eq!(cut.clone().with_lifetime_of(Some(&cut)).expiry, Expiry::Unknown);
+    assert_eq!(cut.with_lifetime_of(None).expiry, Expiry::Unknown);
+    let told = facts(Some(60_000), end(60));
+    assert_eq!(told.clone().with_lifetime_of(Some(&hour)).expiry, told.expiry);
 }

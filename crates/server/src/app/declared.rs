@@ -5,13 +5,18 @@ use std::time::Duration;
 
 use evergrant_core::integration::StoredClientSecret;
 
-use super::{StartError, pause};
+use super::StartError;
+use super::chores::pause;
 use crate::config::{Config, Declared, DeclaredSecret};
 use crate::service::Service;
+use crate::service::error::Refusal;
 use crate::service::integrations::NewClient;
 
 /// When an issuer that was away is asked again, at first; twice as long each time.
 const SOON: Duration = Duration::from_secs(5);
+/// How long another node is given to be heard of, and how often.
+const MOMENT: Duration = Duration::from_millis(200);
+const MOMENTS: usize = 25;
 /// The longest pause between two questions.
 const LATE: Duration = Duration::from_secs(300);
 
@@ -26,7 +31,7 @@ pub(super) async fn settle(service: &Service, config: &Config) -> Result<Vec<New
     let mut waiting = Vec::new();
     for declared in &config.integrations {
         let client = client(declared);
-        let made = service.declare(&client).await;
+        let made = declared_once(service, &client).await;
         let is_there =
             made.map_err(|refusal| StartError::Declared { name: declared.name.clone(), why: refusal.to_string() })?;
         if !is_there {
@@ -34,6 +39,19 @@ pub(super) async fn settle(service: &Service, config: &Config) -> Result<Vec<New
         }
     }
     Ok(waiting)
+}
+
+/// Nodes that start at one moment declare the same: who comes second waits until he hears of what the first one made.
+async fn declared_once(service: &Service, client: &NewClient) -> Result<bool, Refusal> {
+    let mut made = service.declare(client).await;
+    for _ in 0..MOMENTS {
+        if service.store.nodes().is_none() || !matches!(made, Err(Refusal::Conflict(_))) {
+            break;
+        }
+        service.clock.sleep(MOMENT).await;
+        made = service.declare(client).await;
+    }
+    made
 }
 
 /// Asks for what is missing, again and again until all of it is there. Everything else is served meanwhile.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use evergrant_core::catalogue::Fault;
+use evergrant_store::{BackupError, OpenError};
 use serde_json::{Value, json};
 
 use super::client::Unreachable;
@@ -81,6 +82,9 @@ pub(crate) enum CliError {
          service with the new key. Nothing was changed"
     )]
     HeldForKey(String),
+    /// A backup was not made or not put back.
+    #[error("{0}")]
+    Backup(#[from] BackupError),
     /// The installation does not open.
     #[error("{0}")]
     Start(StartError),
@@ -141,6 +145,10 @@ impl CliError {
             CliError::NotFound(_) | CliError::NoInstallation { .. } => Exit::NotFound,
             CliError::Held(_) | CliError::HeldForKey(_) => Exit::TryLater,
             CliError::Start(error) if error.may_pass() => Exit::TryLater,
+            CliError::Backup(BackupError::Open(OpenError::InUse { .. })) => Exit::TryLater,
+            CliError::Backup(BackupError::Open(_) | BackupError::Damaged { .. }) => Exit::NeedsOperator,
+            CliError::Backup(BackupError::Missing { .. }) => Exit::NotFound,
+            CliError::Backup(BackupError::AlreadyThere { .. } | BackupError::File { .. }) => Exit::Failed,
             CliError::Start(_) => Exit::NeedsOperator,
             CliError::Catalogue(_) | CliError::Demo(_) | CliError::Refused(_) | CliError::FoundWrong => Exit::Failed,
         }
@@ -152,8 +160,12 @@ impl CliError {
             return problem.document().clone();
         }
         let (code, title, action) = match (self, self.exit()) {
-            (CliError::AlreadyThere { .. }, _) => ("conflict", "It is already there", "fix_request"),
-            (CliError::File { .. }, _) => ("file", "A file cannot be read or written", "fix_request"),
+            (CliError::AlreadyThere { .. } | CliError::Backup(BackupError::AlreadyThere { .. }), _) => {
+                ("conflict", "It is already there", "fix_request")
+            }
+            (CliError::File { .. } | CliError::Backup(BackupError::File { .. }), _) => {
+                ("file", "A file cannot be read or written", "fix_request")
+            }
             (_, Exit::Usage) => ("wrong_usage", "This cannot be asked so", "fix_request"),
             (_, Exit::NotFound) => ("not_found", "There is no such thing", "fix_request"),
             (_, Exit::NeedsOperator) => ("refused", "The operator must act", "fix_integration"),

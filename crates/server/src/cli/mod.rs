@@ -3,6 +3,8 @@
 //! Commands that look at a running service are clients of its HTTP API and know nothing that it does not tell. The result
 //! goes to standard output, once; everything else goes to standard error. See `docs/cli.md`.
 
+mod adopt;
+mod backup;
 mod client;
 mod completions;
 mod connect_link;
@@ -79,6 +81,12 @@ enum Command {
     /// Say which master key this is, without showing it, and put a new one in its place
     #[command(subcommand)]
     MasterKey(master_key::MasterKeys),
+    /// Write the database into one file, whether or not a service runs
+    Backup(backup::Backup),
+    /// Put a backup in the place of the database; the next start waits for `adopt`
+    Restore(backup::Restore),
+    /// Take a restored or copied database for the latest: refreshes go on
+    Adopt(adopt::Adopt),
     /// Look at the installation, and say what is wrong and what to do about it
     Doctor(doctor::Doctor),
     /// Print what makes a shell complete these commands
@@ -108,6 +116,9 @@ impl Command {
             Command::ConnectLink(command) => command.run(console).await,
             Command::Sweep(command) => command.run(console).await,
             Command::MasterKey(command) => command.run(console).await,
+            Command::Backup(command) => command.run(console).await,
+            Command::Restore(command) => command.run(console).await,
+            Command::Adopt(command) => command.run(console).await,
             Command::Doctor(command) => command.run(console).await,
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),

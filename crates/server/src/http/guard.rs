@@ -4,12 +4,13 @@ use axum::RequestExt as _;
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
+use http::{HeaderMap, StatusCode};
 
 use super::conventions::REQUEST_ID;
 use super::cookies;
+use super::pages::{self, ResultPage};
 use super::problem::Problem;
 use super::shell::Shell;
 use super::table::Guard;
@@ -19,6 +20,7 @@ use crate::service::error::Refusal;
 /// Lets the request in, with its [`Caller`] put beside it, or answers 401, 403 or 404.
 pub async fn check(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
     match admit(guard, &mut request).await {
+        Ok(_) if waits_for_adoption(guard, &request) => return waits(guard),
         Ok(Some(caller)) => {
             let request_id =
                 request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
@@ -28,6 +30,37 @@ pub async fn check(State(guard): State<Guard>, mut request: Request, next: Next)
         Err(refusal) => return Problem::from(refusal).into_response(),
     }
     next.run(request).await
+}
+
+/// Whether the call changes grants, or would send something to a provider, on a restored or copied database that the operator
+/// has not adopted. What is read goes on, live tokens first of all.
+fn waits_for_adoption(guard: Guard, request: &Request) -> bool {
+    let quarantined =
+        request.extensions().get::<Shell>().is_some_and(|shell| shell.service().store.quarantine().is_some());
+    let path = request.uri().path();
+    if !quarantined || path.starts_with("/sign-in/") {
+        return false;
+    }
+    let goes_on = ["/v1/quarantine/", "/v1/keys"].iter().any(|start| path.starts_with(start))
+        || ["/report", "/sessions", "/preferences"].iter().any(|end| path.ends_with(end))
+        || path.contains("/notifications/");
+    guard == Guard::OneTime || !(request.method().is_safe() || goes_on)
+}
+
+/// The refusal, for programs or for a person in a browser.
+fn waits(guard: Guard) -> Response {
+    if guard != Guard::OneTime {
+        return Problem::from(Refusal::Quarantined).into_response();
+    }
+    let page = ResultPage {
+        title: "Connecting is not possible just now".to_owned(),
+        message: "The service is being put back after a restore. Nothing was changed, and this link stays good."
+            .to_owned(),
+        todo: "Try again in a while; whoever runs the service has been told.".to_owned(),
+        code: Some("quarantined"),
+        ..ResultPage::default()
+    };
+    pages::page(StatusCode::SERVICE_UNAVAILABLE, &page)
 }
 
 async fn admit(guard: Guard, request: &mut Request) -> Result<Option<Caller>, Refusal> {

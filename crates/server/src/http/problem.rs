@@ -241,6 +241,10 @@ impl From<Refusal> for Problem {
                 make(S::FAILED_DEPENDENCY, "integration_paused", "The integration is paused", Action::FixIntegration)
                     .with("integration", integration.as_str())
             }
+            Refusal::Quarantined => {
+                let title = "The operator has to adopt the database";
+                make(S::SERVICE_UNAVAILABLE, "quarantined", title, Action::Wait).wait(Duration::from_secs(60))
+            }
             Refusal::NoRefreshToken => make(S::CONFLICT, "conflict", "Nothing to refresh with", Action::Reconnect),
             Refusal::RateLimited { retry_after, .. } => {
                 make(S::TOO_MANY_REQUESTS, "rate_limited", "Too many requests", Action::Wait).wait(retry_after)

@@ -6,8 +6,8 @@ use utoipa_axum::routes;
 
 use super::conventions::conventions;
 use super::handlers::{
-    connect, connections, events, flow, integrations, keys, operation, providers, subjects, tokens, unsubscribe,
-    webhooks,
+    connect, connections, events, flow, integrations, keys, operation, providers, quarantine, subjects, tokens,
+    unsubscribe, webhooks,
 };
 use super::openapi;
 use super::problem::Problem;
@@ -90,6 +90,7 @@ fn table() -> Finished {
         .add(Guard::Key(ConnectionsRead), routes!(events::list))
         .add(Guard::Key(MetricsRead), routes!(operation::stats))
         .add(Guard::Key(MetricsRead), routes!(operation::metrics))
+        .add(Guard::Key(Admin), routes!(quarantine::adopt))
         .add(Guard::Open, routes!(operation::healthz))
         .add(Guard::Open, routes!(operation::readyz))
         .add(Guard::AnyKey, routes!(operation::openapi))

@@ -8,9 +8,11 @@ mod address;
 pub mod assertion;
 mod issuer;
 mod key;
+mod outlet;
 mod transport;
 
 pub use address::{AddressPolicy, Refused};
 pub use issuer::{NotDescribed, describe};
 pub use key::Unusable;
+pub use outlet::{Answering, Connecting, OpenLine, Outlet, SharedOutlet};
 pub use transport::{Answer, Limits, Line, SendError, TlsSetup, Transport, Unsent};

@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use tokio_rustls::TlsConnector;
 use url::Url;
 
 use super::address::{AddressPolicy, Refused};
+use super::outlet::{OpenLine, SharedOutlet};
 use crate::clock::SharedClock;
 
 /// What one call may take.
@@ -62,6 +64,12 @@ pub enum Unsent {
         host: String,
         /// Which address, and what would allow it.
         refused: Refused,
+    },
+    /// Nothing is sent to anybody.
+    #[error("nothing is sent to {host} before the operator has adopted the database: `evergrant adopt`")]
+    Held {
+        /// The host.
+        host: String,
     },
     /// TCP or TLS failed.
     #[error("no connection to {host}: {why}")]
@@ -110,10 +118,21 @@ pub struct Answer {
 
 /// Makes connections to providers.
 #[derive(Clone, Debug)]
-pub struct Transport {
+pub struct Transport(Way);
+
+#[derive(Clone, Debug)]
+enum Way {
+    Wire(Wire),
+    Outlet(SharedOutlet),
+}
+
+#[derive(Clone, Debug)]
+struct Wire {
     addresses: AddressPolicy,
     tls: Arc<rustls::ClientConfig>,
     clock: SharedClock,
+    /// While set, no connection is made: the database waits for the operator to adopt it.
+    held: Arc<AtomicBool>,
 }
 
 /// The operating system offers no certificate authorities, and none are built in.
@@ -139,7 +158,19 @@ impl Transport {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Transport { addresses, tls: Arc::new(config), clock })
+        Ok(Transport(Way::Wire(Wire { addresses, tls: Arc::new(config), clock, held: Arc::default() })))
+    }
+
+    /// Another way than the wire.
+    pub fn by(outlet: SharedOutlet) -> Self {
+        Transport(Way::Outlet(outlet))
+    }
+
+    /// Lets nothing out, or everything again: all that goes to a provider over the wire goes through here.
+    pub fn hold(&self, held: bool) {
+        if let Way::Wire(wire) = &self.0 {
+            wire.held.store(held, Ordering::Release);
+        }
     }
 
     /// Looks up, connects and shakes hands; sends nothing of HTTP.
@@ -147,13 +178,33 @@ impl Transport {
     /// # Errors
     /// [`Unsent`], always: the provider has seen no request.
     pub async fn connect(&self, url: &Url, limits: Limits) -> Result<Line, Unsent> {
+        let wire = match &self.0 {
+            Way::Wire(wire) => wire,
+            Way::Outlet(outlet) => return Ok(Line(Open::Outlet(outlet.connect(url, limits).await?))),
+        };
         let host = url.host_str().unwrap_or_default().to_owned();
+        if wire.held.load(Ordering::Acquire) {
+            return Err(Unsent::Held { host });
+        }
         tokio::select! {
-            line = self.connect_unbounded(url, &host, limits) => line,
-            () = self.clock.sleep(limits.connect) => Err(Unsent::Timeout { host, limit: limits.connect }),
+            line = wire.connect_unbounded(url, &host, limits) => line,
+            () = wire.clock.sleep(limits.connect) => Err(Unsent::Timeout { host, limit: limits.connect }),
         }
     }
 
+    /// Connects, sends one request that spends nothing (userinfo, revocation) and returns its answer.
+    ///
+    /// # Errors
+    /// [`SendError`]; a failed connection is [`SendError::Lost`] without an answer, in words.
+    pub async fn call(&self, request: HttpRequest, limits: Limits) -> Result<Answer, SendError> {
+        let lost = |why: String| SendError::Lost { why, partial: None };
+        let url = Url::parse(&request.url).map_err(|_| lost("the endpoint's address is not a URL".to_owned()))?;
+        let line = self.connect(&url, limits).await.map_err(|unsent| lost(unsent.to_string()))?;
+        line.send(request).await
+    }
+}
+
+impl Wire {
     async fn connect_unbounded(&self, url: &Url, host: &str, limits: Limits) -> Result<Line, Unsent> {
         let bad = |why| Unsent::BadEndpoint { host: host.to_owned(), why };
         let tls = match url.scheme() {
@@ -172,7 +223,7 @@ impl Transport {
         } else {
             handshake(tcp).await.map_err(|why| failed(&why))?
         };
-        Ok(Line { sender, limits, clock: self.clock.clone() })
+        Ok(Line(Open::Wire(Socket { sender, limits, clock: self.clock.clone() })))
     }
 
     async fn tcp(&self, host: &str, port: u16) -> Result<TcpStream, Unsent> {
@@ -196,17 +247,6 @@ impl Transport {
         }
         Err(last)
     }
-
-    /// Connects, sends one request that spends nothing (userinfo, revocation) and returns its answer.
-    ///
-    /// # Errors
-    /// [`SendError`]; a failed connection is [`SendError::Lost`] without an answer, in words.
-    pub async fn call(&self, request: HttpRequest, limits: Limits) -> Result<Answer, SendError> {
-        let lost = |why: String| SendError::Lost { why, partial: None };
-        let url = Url::parse(&request.url).map_err(|_| lost("the endpoint's address is not a URL".to_owned()))?;
-        let line = self.connect(&url, limits).await.map_err(|unsent| lost(unsent.to_string()))?;
-        line.send(request).await
-    }
 }
 
 type Sender = http1::SendRequest<Full<Bytes>>;
@@ -224,7 +264,16 @@ where
 
 /// A connection that is ready for one request.
 #[derive(Debug)]
-pub struct Line {
+pub struct Line(Open);
+
+#[derive(Debug)]
+enum Open {
+    Wire(Socket),
+    Outlet(Box<dyn OpenLine>),
+}
+
+#[derive(Debug)]
+struct Socket {
     sender: Sender,
     limits: Limits,
     clock: SharedClock,
@@ -235,7 +284,16 @@ impl Line {
     ///
     /// # Errors
     /// [`SendError`], which says whether the provider may have seen the request.
-    pub async fn send(mut self, request: HttpRequest) -> Result<Answer, SendError> {
+    pub async fn send(self, request: HttpRequest) -> Result<Answer, SendError> {
+        match self.0 {
+            Open::Wire(socket) => socket.send(request).await,
+            Open::Outlet(line) => line.send(request).await,
+        }
+    }
+}
+
+impl Socket {
+    async fn send(mut self, request: HttpRequest) -> Result<Answer, SendError> {
         let request = build(&request)?;
         let clock = self.clock.clone();
         let mut progress = Progress::default();

@@ -212,9 +212,14 @@ impl Access {
     /// Whose key this is. Unknown, misspelt, revoked and expired keys get the same answer.
     ///
     /// # Errors
-    /// [`Refusal::Unauthenticated`].
+    /// [`Refusal::Unauthenticated`]; [`Refusal::StorageUnavailable`] while nothing is heard of other nodes.
     pub fn authenticate(&self, presented: &str) -> Result<Caller, Refusal> {
         let presented = api_key::parse(presented).map_err(|_| Refusal::Unauthenticated)?;
+        if !self.store.is_trusted() {
+            // A key may have been revoked on another node.
+            let cause = "what other nodes have committed has not been heard for too long".to_owned();
+            return Err(Refusal::StorageUnavailable { retry_after: Duration::from_secs(5), cause });
+        }
         let known = self.store.api_key(presented.id());
         // An unknown key is compared too, so that it takes as long as a wrong one.
         let hash = known.as_ref().map_or([0; 32], |key| key.hash);

@@ -91,6 +91,12 @@ pub enum Refusal {
         /// The integration.
         integration: IntegrationName,
     },
+    /// The database may be an older or a copied one, and the operator has not adopted it.
+    #[error(
+        "This service runs on a restored or copied database, and nothing is sent to providers until the operator has adopted \
+         it (`evergrant adopt`). Live access tokens are handed out meanwhile; nothing was changed."
+    )]
+    Quarantined,
     /// There is nothing to refresh with.
     #[error(
         "This connection has no refresh token, so it cannot be refreshed; its access token is handed out until it ends."

@@ -1,5 +1,7 @@
 //! Another master key, while everything goes on.
 
+use std::time::Duration;
+
 use evergrant_store::{MasterKey, Resealed};
 
 use super::Service;
@@ -7,6 +9,9 @@ use super::access::{Caller, Scope};
 use super::audit::line;
 use super::error::{Conflict, Refusal};
 use crate::config::KeyExchange;
+
+/// How often the database is asked, every half second, whether a rotation of unknown outcome has held.
+const ASKED: u32 = 60;
 
 /// What came of a rotation.
 #[derive(Clone, Debug)]
@@ -71,10 +76,28 @@ impl Service {
 
     async fn wrap_anew(&self, caller: &Caller, new: MasterKey, from: &str) -> Result<(), Refusal> {
         let audit = line(caller, "master_key.rotated", new.fingerprint()).with("from", from);
-        self.store.rotate_master_key(new, Some(audit), self.now()).await?;
+        let to = new.fingerprint();
+        if let Err(error) = self.store.rotate_master_key(new, Some(audit), self.now()).await {
+            self.has_held(&to, error).await?;
+        }
         tracing::info!(from, to = self.store.master_key_fingerprint(), "the master key was rotated");
         self.reseal_what_is_old();
         Ok(())
+    }
+
+    /// After a commit whose outcome is not known: whether the database is under the new key all the same. Asked for a while.
+    async fn has_held(&self, to: &str, error: evergrant_store::StoreError) -> Result<(), Refusal> {
+        if !error.is_passing() {
+            return Err(error.into());
+        }
+        for _ in 0..ASKED {
+            match self.store.stored_master_key_fingerprint().await {
+                Ok(Some(stored)) if stored == to => return Ok(()),
+                Ok(_) => return Err(error.into()),
+                Err(_) => self.clock.sleep(Duration::from_millis(500)).await,
+            }
+        }
+        Err(error.into())
     }
 
     /// Seals what is under older data keys again, in the background; goes on after a restart.

@@ -26,6 +26,7 @@ pub async fn run(refresher: Refresher, stop: CancellationToken) {
         }
         let sleep = refresher.start_due().await.min(look_at.until_from(now));
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = refresher.nudged() => {}
             () = refresher.clock().sleep(sleep) => {}

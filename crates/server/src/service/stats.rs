@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use evergrant_core::id::IntegrationName;
 use evergrant_core::time::Timestamp;
-use evergrant_store::{IntegrationNumbers, StatusCounts};
+use evergrant_store::{IntegrationNumbers, Nodes, Quarantine, StatusCounts};
 
 use super::Service;
 use super::access::{Caller, Scope};
@@ -14,6 +14,8 @@ use crate::metrics::Levels;
 
 /// Spans within which access tokens end that are counted, in seconds.
 const WITHIN: [u64; 4] = [300, 600, 3600, 86_400];
+/// A readiness check that takes longer has failed: whoever asks has a limit of their own.
+const READY_WITHIN: Duration = Duration::from_secs(2);
 /// How far back outcomes are counted.
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -28,6 +30,8 @@ pub struct Figures {
     pub refresh_lag: Duration,
     /// Refreshes under way.
     pub in_flight: u64,
+    /// Why nothing is refreshed, if the operator has to adopt the database.
+    pub quarantine: Option<Quarantine>,
 }
 
 /// One integration in numbers.
@@ -64,6 +68,7 @@ impl Service {
             integrations: self.numbers(&caller.scope, now).await?.into_iter().map(figures).collect(),
             refresh_lag: self.refresh_lag(now).await?,
             in_flight: self.refresher.in_flight() as u64,
+            quarantine: self.store.quarantine(),
         })
     }
 
@@ -74,7 +79,8 @@ impl Service {
     pub async fn levels(&self, scope: &Scope) -> Result<Levels, Refusal> {
         let now = self.now();
         let refresh_lag = self.refresh_lag(now).await?;
-        let mut levels = Levels { refresh_lag, tally: self.store.tally(), ..Levels::default() };
+        let (tally, nodes) = (self.store.tally(), self.store.nodes());
+        let mut levels = Levels { refresh_lag, tally, nodes, ..Levels::default() };
         for one in self.numbers(scope, now).await? {
             let name = &one.integration;
             let by_status = self.by_status(name, one.connections);
@@ -111,7 +117,7 @@ impl Service {
 }
 
 /// Whether calls should be sent here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Readiness {
     /// The database and the journal can be written.
     pub database: bool,
@@ -119,26 +125,43 @@ pub struct Readiness {
     pub key_ring: bool,
     /// Refreshes can be sent: the service is not stopping.
     pub refresher: bool,
+    /// Nothing is sent before the operator has adopted the database. Live tokens are served all the same.
+    pub quarantined: bool,
+    /// What is known of the nodes of the database; none where this process works on it alone.
+    pub nodes: Option<Nodes>,
+    /// What is wrong with the database, for a person.
+    pub detail: Option<String>,
 }
 
 impl Readiness {
     /// Whether everything is well.
-    pub const fn all(self) -> bool {
-        self.database && self.key_ring && self.refresher
+    pub fn all(&self) -> bool {
+        self.database && self.key_ring && self.refresher && self.hears()
+    }
+
+    /// Whether what other nodes commit is heard, so that what is in memory may be shown.
+    pub fn hears(&self) -> bool {
+        self.nodes.is_none_or(|nodes| nodes.trusted)
     }
 }
 
 impl Service {
     /// Whether calls should be sent here.
     pub async fn ready(&self) -> Readiness {
-        let database = self.store.check(self.now()).await;
-        if let Err(error) = &database {
-            tracing::warn!(error = super::chain(error), "not ready: the store");
+        let checked = tokio::select! {
+            checked = self.store.check(self.now()) => checked.map_err(|error| super::chain(&error)),
+            () = self.clock.sleep(READY_WITHIN) => Err("the database does not answer".to_owned()),
+        };
+        if let Err(error) = &checked {
+            tracing::warn!(error, "not ready: the store");
         }
         Readiness {
-            database: database.is_ok(),
+            database: checked.is_ok(),
             key_ring: self.store.derived_key("readiness").is_ok(),
             refresher: !self.stop.is_cancelled(),
+            quarantined: self.store.quarantine().is_some(),
+            nodes: self.store.nodes(),
+            detail: checked.err(),
         }
     }
 }

@@ -85,6 +85,7 @@ impl Service {
             ForceRefusal::IntegrationPaused => {
                 Refusal::IntegrationPaused { integration: seen.integration.name.clone() }
             }
+            ForceRefusal::Quarantined => Refusal::Quarantined,
             ForceRefusal::IntegrationMisconfigured => {
                 let (since, detail) = match &seen.integration.health {
                     Health::Misconfigured { since, detail, .. } => (*since, detail.clone()),

@@ -110,6 +110,7 @@ impl Service {
                 Refusal::IntegrationMisconfigured { integration, since, detail }
             }
             TokenRefusal::IntegrationPaused => Refusal::IntegrationPaused { integration: integration.name.clone() },
+            TokenRefusal::Quarantined => Refusal::Quarantined,
             TokenRefusal::ProviderError { class, detail, retry_after } => {
                 let detail = format!(
                     "{provider}: {}. The grant is kept, and it is tried again by itself.",
@@ -197,6 +198,7 @@ fn result(refusal: &Refusal) -> &'static str {
         Refusal::NeedsReauth { .. } => "needs_reauth",
         Refusal::IntegrationMisconfigured { .. } => "integration_misconfigured",
         Refusal::IntegrationPaused { .. } => "integration_paused",
+        Refusal::Quarantined => "quarantined",
         Refusal::ProviderError { .. } => "provider_error",
         Refusal::ProviderUnavailable { .. } => "provider_unavailable",
         Refusal::StorageUnavailable { .. } => "storage_unavailable",

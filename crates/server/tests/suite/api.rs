@@ -522,13 +522,13 @@ async fn what_is_stored_is_there_after_a_restart() {
 }
 
 /// A live stream of events, read as it comes.
-struct Stream {
+pub struct Stream {
     socket: tokio::net::TcpStream,
     read: String,
 }
 
 impl Stream {
-    async fn open(url: &str, key: &str, last: &str) -> Self {
+    pub async fn open(url: &str, key: &str, last: &str) -> Self {
         let address = url.strip_prefix("http://").expect("a plain address");
         let mut socket = tokio::net::TcpStream::connect(address).await.expect("a connection");
         let request = format!(
@@ -540,7 +540,7 @@ impl Stream {
     }
 
     /// Reads until this has come; what has come since the last call.
-    async fn until(&mut self, wanted: &str) -> String {
+    pub async fn until(&mut self, wanted: &str) -> String {
         let mut bytes = [0; 4096];
         loop {
             // An event ends with an empty line.

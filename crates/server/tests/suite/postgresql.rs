@@ -46,7 +46,7 @@ async fn refresh(api: &Http, id: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_service_keeps_on_postgresql_is_there_after_a_kill_and_a_second_service_is_refused() {
+async fn what_a_service_keeps_on_postgresql_is_there_after_a_kill_and_another_master_key_is_refused() {
     let database = Cluster::shared().schema();
     let home = Home::new("[refresh]\nforce_interval = 0.001\n").with(URL, &database);
     let judge = judge().await;
@@ -59,10 +59,6 @@ async fn what_a_service_keeps_on_postgresql_is_there_after_a_kill_and_a_second_s
     serving.kill().await;
 
     let other = Home::new("").with(URL, &database);
-    let (code, words) = other.run(&["serve", "--config", "evergrant.toml"]).await;
-    assert_eq!(code, 6, "{words}");
-    assert!(words.contains("is held by another process") && words.contains("another data folder"), "{words}");
-
     let serving = home.serve().await;
     assert_eq!(token(&serving.api, &id).await, second, "the same folder takes it at once");
     assert_eq!(refresh(&serving.api, &id).await["outcome"], "success");
@@ -70,7 +66,7 @@ async fn what_a_service_keeps_on_postgresql_is_there_after_a_kill_and_a_second_s
     let words = serving.stop().await;
     assert!(!words.contains(&third) && !words.contains("panicked"), "{words}");
 
-    // Let go of: now another folder may, but not with a key of its own, and it keeps none.
+    // Another folder may work there too, but not with a key of its own, and it keeps none.
     let (code, words) = other.run(&["serve", "--config", "evergrant.toml"]).await;
     assert_eq!(code, 5, "{words}");
     assert!(words.contains("master key"), "{words}");

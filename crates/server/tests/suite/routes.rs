@@ -35,9 +35,8 @@ fn permission(method: &str, path: &str) -> Option<Permission> {
         (_, path) if path.contains("/notifications") || path.ends_with("/preferences") => Permission::Notifications,
         (_, path) if path.starts_with("/v1/connect-sessions") => Permission::Connect,
         ("POST", path) if path.ends_with("/sessions") => Permission::Connect,
-        (_, path) if path.starts_with("/v1/keys") || path.starts_with("/v1/master-key") || path == "/v1/audit" => {
-            Permission::Admin
-        }
+        (_, path) if path.starts_with("/v1/keys") || path.starts_with("/v1/master-key") => Permission::Admin,
+        (_, path) if ["/v1/audit", "/v1/quarantine/adopt"].contains(&path) => Permission::Admin,
         ("GET", "/v1/stats" | "/metrics") => Permission::MetricsRead,
         ("GET", path)
             if ["providers", "integrations", "connections", "jobs", "events", "subjects"].contains(&part(path)) =>

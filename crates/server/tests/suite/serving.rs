@@ -1,198 +1,39 @@
-//! The real program as a process: `serve` in a folder of its own, so that it can be killed and its every word be read.
+//! The real program as a process, in a folder of its own.
 
-use std::path::PathBuf;
-use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ops::{Deref, DerefMut};
 
-use evergrant_core::api_key::ApiKeyText;
-use evergrant_testkit::http::Http;
-use evergrant_testkit::{fingerprint, random_text};
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
-use tokio::process::{Child, Command};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+pub use evergrant_rig::{Dice, Serving};
 
-/// A data folder with its configuration, and the variables of the processes that serve it.
-pub struct Home {
-    /// The folder: `evergrant.toml`, `data`, and the master key outside of `data`.
-    pub folder: tempfile::TempDir,
-    /// An admin key that exists from the first start.
-    pub key: String,
-    variables: Vec<(String, String)>,
-}
+/// A home of the program that is tested.
+pub struct Home(evergrant_rig::Home);
 
 impl Home {
     /// With `more` lines in the configuration; providers on loopback are allowed.
     pub fn new(more: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let data = folder.path().join("data");
-        let text =
-            format!("listen = '127.0.0.1:0'\ndata_dir = '{}'\nallow_private_networks = true\n{more}", data.display());
-        std::fs::write(folder.path().join("evergrant.toml"), text).expect("a configuration can be written");
-        let key = ApiKeyText::make("test", fill).expect("`test` is an environment").secret().expose().to_owned();
-        let variables = vec![("EVERGRANT_BOOTSTRAP_KEY".to_owned(), key.clone())];
-        Home { folder, key, variables }
+        Home(evergrant_rig::Home::new(env!("CARGO_BIN_EXE_evergrant"), more))
     }
 
     /// With another variable for every process.
-    pub fn with(mut self, name: &str, value: &str) -> Self {
-        self.variables.push((name.to_owned(), value.to_owned()));
-        self
+    pub fn with(self, name: &str, value: &str) -> Self {
+        Home(self.0.with(name, value))
     }
 
     /// Without a variable that was given.
-    pub fn without(mut self, name: &str) -> Self {
-        self.variables.retain(|(given, _)| given != name);
-        self
-    }
-
-    /// The data folder.
-    pub fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
-    }
-
-    /// The program with these arguments, ready to start in the folder.
-    pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_evergrant"));
-        command.args(arguments).env_clear().current_dir(self.folder.path());
-        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        command
-    }
-
-    /// Serves; returns when the address is taken and the store is open.
-    pub async fn serve(&self) -> Serving {
-        Serving::start(self.command(&["serve", "--config", "evergrant.toml"]), &self.key).await
-    }
-
-    /// Runs a command to its end; its exit code and all that it printed.
-    pub async fn run(&self, arguments: &[&str]) -> (i32, String) {
-        let output = self.command(arguments).output().await.expect("the program runs");
-        let all = [output.stdout, output.stderr].concat();
-        (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&all).into_owned())
-    }
-
-    /// The database file.
-    pub fn database(&self) -> PathBuf {
-        self.data().join("evergrant.db")
+    pub fn without(self, name: &str) -> Self {
+        Home(self.0.without(name))
     }
 }
 
-/// A process that serves.
-pub struct Serving {
-    /// Its address.
-    pub url: String,
-    /// Calls it with the admin key.
-    pub api: Http,
-    child: Child,
-    words: Arc<Mutex<String>>,
-    readers: Vec<JoinHandle<()>>,
-}
+impl Deref for Home {
+    type Target = evergrant_rig::Home;
 
-impl Serving {
-    async fn start(mut command: Command, key: &str) -> Self {
-        let mut child = command.spawn().expect("the program starts");
-        let words = Arc::new(Mutex::new(String::new()));
-        let (told, mut address) = watch::channel(None);
-        let stderr = child.stderr.take().expect("its stderr");
-        let stdout = child.stdout.take().expect("its stdout");
-        let readers = vec![listen(stderr, words.clone(), Some(told)), listen(stdout, words.clone(), None)];
-        let url = address.wait_for(Option::is_some).await.ok().and_then(|url| url.clone());
-        assert!(url.is_some(), "the service does not start: {}", lock(&words));
-        let url = url.expect("just asserted");
-        let api = Http::new(&url).bearer(key);
-        Serving { url, api, child, words, readers }
-    }
-
-    /// Kills it with SIGKILL; when this returns, the process is gone.
-    pub async fn kill(mut self) -> String {
-        self.child.start_kill().expect("a signal can be sent");
-        let _ = self.child.wait().await.expect("it can be waited for");
-        self.last_words().await
-    }
-
-    /// Asks it to end (SIGTERM) and waits; what it had written.
-    pub async fn stop(mut self) -> String {
-        let id = self.child.id().expect("it runs");
-        let id = rustix::process::Pid::from_raw(i32::try_from(id).expect("a process id")).expect("a process id");
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("a signal can be sent");
-        let status = self.child.wait().await.expect("it can be waited for");
-        let words = self.last_words().await;
-        assert!(status.success(), "it ends well when asked to: {status}\n{words}");
-        words
-    }
-
-    async fn last_words(self) -> String {
-        for reader in self.readers {
-            reader.await.expect("the reader ends with the process");
-        }
-        lock(&self.words).clone()
+    fn deref(&self) -> &Self::Target {
+        &self.0
     }
 }
 
-fn lock(words: &Mutex<String>) -> std::sync::MutexGuard<'_, String> {
-    words.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn listen(
-    stream: impl AsyncRead + Unpin + Send + 'static,
-    words: Arc<Mutex<String>>,
-    told: Option<watch::Sender<Option<String>>>,
-) -> JoinHandle<()> {
-    #[expect(clippy::disallowed_methods, reason = "the test is the process: it awaits this task after the child")]
-    tokio::spawn(async move {
-        let mut lines = BufReader::new(stream);
-        let mut line = Vec::new();
-        while lines.read_until(b'\n', &mut line).await.is_ok_and(|read| read > 0) {
-            let text = String::from_utf8_lossy(&line).into_owned();
-            line.clear();
-            if let (Some(told), Some(address)) = (&told, address(&text)) {
-                told.send_replace(Some(format!("http://{address}")));
-            }
-            lock(&words).push_str(&text);
-        }
-    })
-}
-
-/// The address in the line that says where the service listens.
-fn address(line: &str) -> Option<&str> {
-    line.split_once("Evergrant listens on ")?.1.split_once(';').map(|(address, _)| address)
-}
-
-fn fill(bytes: &mut [u8]) {
-    for part in bytes.chunks_mut(16) {
-        let random = random_text::<16>();
-        part.copy_from_slice(&random.as_bytes()[..part.len()]);
-    }
-}
-
-/// Draws numbers; the same ones again from the same seed.
-#[derive(Clone, Debug)]
-pub struct Dice(u64);
-
-impl Dice {
-    /// From a seed.
-    pub fn new(seed: u64) -> Self {
-        Dice(seed)
-    }
-
-    /// A seed that nobody chose.
-    pub fn any_seed() -> u64 {
-        u64::from_str_radix(&fingerprint(&random_text::<16>()), 16).expect("a fingerprint is hexadecimal")
-    }
-
-    /// In `0..below` (SplitMix64).
-    pub fn below(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % below.max(1)
-    }
-
-    /// One of these.
-    pub fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        let at = self.below(all.len() as u64);
-        &all[usize::try_from(at).unwrap_or_default()]
+impl DerefMut for Home {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
     }
 }

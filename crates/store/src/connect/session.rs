@@ -1,13 +1,14 @@
 //! Connect sessions and the codes that wait in them for the application's word.
 
-use evergrant_core::id::{ConnectSessionId, ConnectionId, SubjectId};
+use evergrant_core::id::{ConnectSessionId, ConnectionId, NodeId, SubjectId};
 use evergrant_core::time::Timestamp;
 use zeroize::Zeroizing;
 
 use super::{Hash, place};
 use crate::audit::{self, NewAudit};
-use crate::db::{Row, values};
+use crate::db::{Row, Sql, values};
 use crate::error::StoreError;
+use crate::nodes::Living;
 use crate::seal::{KeyRing, SealedBytes};
 use crate::store::Store;
 
@@ -226,27 +227,47 @@ impl Store {
         let id = session.clone();
         self.write(move |tx, shared| {
             let code = shared.ring.seal(place(&id, "code"), &payload)?;
-            let text = "UPDATE connect_sessions SET handle_hash = ?2, handle_until = ?3, code = ?4 \
+            let text = "UPDATE connect_sessions SET handle_hash = ?2, handle_until = ?3, code = ?4, node = ?5 \
                         WHERE id = ?1 AND state = 'open'";
-            Ok(tx.run(text, values![id, handle_hash, until, code])? == 1)
+            Ok(tx.run(text, values![id, handle_hash, until, code, shared.node])? == 1)
         })
         .await
     }
 
-    /// Every code that is parked in an open session, with the hash of its handle; takes none. For the start.
+    /// Takes over every code in an open session that was parked by a node that does not live any more, with the hash of its
+    /// handle; spends none.
     ///
     /// # Errors
-    /// Those of every read. One that does not open is logged and left out.
-    pub async fn parked_codes(&self) -> Result<Vec<(ParkedCode, Vec<u8>)>, StoreError> {
-        let text = "SELECT id, code, handle_hash FROM connect_sessions WHERE code IS NOT NULL AND state = 'open'";
-        let read = |row: &Row<'_>| Ok((row.parse::<ConnectSessionId>(0)?, row.sealed(1)?, row.bytes(2)?));
-        let rows = self.read(move |sql, _| sql.all(text, &[], read)).await?;
+    /// Those of every read and write. One that does not open is logged and left out.
+    pub async fn adopt_codes(&self) -> Result<Vec<(ParkedCode, Vec<u8>)>, StoreError> {
+        let orphans = |sql: &Sql<'_>, me: &NodeId| {
+            let text =
+                "SELECT id, code, handle_hash, node FROM connect_sessions WHERE code IS NOT NULL AND state = 'open'";
+            let living = Living::look(sql, me)?;
+            let mut rows = sql.all(text, &[], |row| {
+                let code: (ConnectSessionId, SealedBytes, Vec<u8>) = (row.parse(0)?, row.sealed(1)?, row.bytes(2)?);
+                Ok((code, row.opt_text(3)?))
+            })?;
+            rows.retain(|(_, node)| !living.has(node.as_deref()));
+            Ok::<_, StoreError>(rows.into_iter().map(|(code, _)| code).collect::<Vec<_>>())
+        };
+        if self.read(move |sql, shared| orphans(sql, &shared.node)).await?.is_empty() {
+            return Ok(Vec::new());
+        }
+        let adopted = self.write(move |tx, shared| {
+            let rows = orphans(tx, &shared.node)?;
+            for (id, _, _) in &rows {
+                let text = "UPDATE connect_sessions SET node = ?2 WHERE id = ?1";
+                tx.run_one("connect_sessions", text, values![id, shared.node])?;
+            }
+            Ok(rows)
+        });
         let open = |(session, code, hash): (ConnectSessionId, SealedBytes, Vec<u8>)| {
             let opened = self.shared.ring.open_at(place(&session, "code"), &code);
             let opened = opened.inspect_err(|error| tracing::error!(%error, "a parked code does not open"));
             Some((ParkedCode { session, payload: opened.ok()? }, hash))
         };
-        Ok(rows.into_iter().filter_map(open).collect())
+        Ok(adopted.await?.into_iter().filter_map(open).collect())
     }
 
     /// Takes a parked code by the hash of its handle, once.

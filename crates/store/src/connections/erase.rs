@@ -69,10 +69,23 @@ impl Store {
         Ok(erased)
     }
 
+    /// Erases from this node's journal what other nodes have erased since the last call.
+    ///
+    /// # Errors
+    /// Those of the journal; then it is done by the next call.
+    pub async fn erase_what_others_erased(&self) -> Result<(), StoreError> {
+        let ids = self.shared.heard_erased();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let erased = self.erase_journal(ids.clone()).await;
+        erased.inspect_err(|_| self.shared.hear_erased(ids))
+    }
+
     async fn erase_journal(&self, ids: BTreeSet<ConnectionId>) -> Result<(), StoreError> {
         let store = self.clone();
-        let entries = tokio::task::spawn_blocking(move || store.journal().entries_of(&ids)).await;
-        let entries = entries.unwrap_or_else(|_| Err(StoreError::defect("reading the journal")))?;
+        let entries = self.blocking(move || store.journal().entries_of(&ids)).await;
+        let entries = entries.unwrap_or_else(|| Err(StoreError::defect("reading the journal")))?;
         self.journal().erase(entries).await
     }
 }
@@ -106,6 +119,7 @@ fn erase_one(
     let (integration, from) = (connection.integration.clone(), Some(connection.life.status.word().to_owned()));
     tx.after_commit(Effect::Counted { integration, from, to: None });
     tx.after_commit(Effect::Forget(connection.id.clone()));
-    tx.after_commit(Effect::Owner((connection.integration.clone(), connection.subject.clone())));
+    tx.after_commit(Effect::Erased(connection.id.clone()));
+    tx.after_commit(Effect::Owner(shared.owner(&connection.integration, &connection.subject)));
     Ok(())
 }

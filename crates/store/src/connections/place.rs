@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use evergrant_core::connection::{Account, Connection, Life};
+use evergrant_core::connection::{Account, Connection, Life, Status};
 use evergrant_core::grant::Grant;
 use evergrant_core::id::{AttemptId, ConnectionId, IntegrationName, SubjectId};
 use evergrant_core::time::Timestamp;
@@ -154,12 +154,23 @@ pub(crate) fn find_place(
         },
         Target::Key => by_key(tx, new)?,
     };
-    if let Some(account) = new.account.as_ref().filter(|_| !integration.shared_accounts)
-        && let Some(connection) = taken_by(tx, &new.integration, account, &new.subject)?
+    let account = match (&new.account, &found) {
+        (None, Some(id)) => account_of_ended(tx, id)?,
+        (named, _) => named.clone(),
+    };
+    if let Some(account) = account.filter(|_| !integration.shared_accounts)
+        && let Some(connection) = taken_by(tx, &new.integration, &account, &new.subject)?
     {
         return Ok(Err(Placed::AccountTaken { connection }));
     }
     Ok(Ok(found))
+}
+
+/// The account with which an ended connection would come to life again: somebody else may have connected it meanwhile.
+fn account_of_ended(tx: &Tx<'_>, id: &ConnectionId) -> Result<Option<Account>, StoreError> {
+    let Some(stored) = TokenRecord::load(tx, id)? else { return Ok(None) };
+    let has_ended = matches!(stored.connection.life.status, Status::Disconnected { .. });
+    Ok(stored.connection.account.clone().filter(|_| has_ended))
 }
 
 fn for_reconnect(
@@ -253,7 +264,7 @@ fn create(
     let all = values![id, integration, status, document, expires_at, decided.next_at, life.last_forced_at, now];
     tx.run_one("lives", text, all)?;
     grants::put(tx, &id, &SealedGrant::seal(&shared.ring, "grants", id.as_str(), 1, &new.grant)?)?;
-    tx.after_commit(Effect::Owner((new.integration, new.subject)));
+    tx.after_commit(Effect::Owner(shared.owner(&new.integration, &new.subject)));
     let record = reread(tx, &id)?;
     tell(tx, shared, &record.connection, "", (&decided.notices, &decided.events), now)?;
     audit::write(tx, new.audit.map(|line| line.about(id.as_str())).as_ref(), now)?;

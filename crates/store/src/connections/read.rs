@@ -22,7 +22,10 @@ impl Store {
         consistent: bool,
     ) -> Result<Option<Arc<TokenRecord>>, StoreError> {
         let cache = &self.shared.cache;
-        if !consistent && let Some(record) = cache.record(id) {
+        if !consistent
+            && self.shared.is_trusted()
+            && let Some(record) = cache.record(id)
+        {
             return Ok(Some(record));
         }
         let ticket = cache.loading_record(id);
@@ -32,11 +35,6 @@ impl Store {
             cache.loaded_record(ticket, id, record);
         }
         Ok(record)
-    }
-
-    /// What is in memory of a connection, without asking the database: for the time in which it is away.
-    pub fn remembered(&self, id: &ConnectionId) -> Option<Arc<TokenRecord>> {
-        self.shared.cache.record(id)
     }
 
     /// The connections of a subject at an integration, also the disconnected ones, oldest first. From memory, else from
@@ -50,12 +48,14 @@ impl Store {
         subject: &SubjectId,
     ) -> Result<Arc<[ConnectionId]>, StoreError> {
         let cache = &self.shared.cache;
-        let owner = (integration.clone(), subject.clone());
-        if let Some(ids) = cache.owned(&owner) {
+        let owner = self.shared.owner(integration, subject);
+        if self.shared.is_trusted()
+            && let Some(ids) = cache.owned(&owner)
+        {
             return Ok(ids);
         }
         let ticket = cache.loading_owned(&owner);
-        let wanted = owner.clone();
+        let wanted = (integration.clone(), subject.clone());
         let ids: Arc<[ConnectionId]> = self
             .read(move |sql, _| {
                 let text = "SELECT id FROM connections WHERE subject = ?1 AND integration = ?2 ORDER BY id";

@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
-use super::postgres::{BEAT, Holder, Session};
+use super::postgres::{Node, Session};
 use super::sql::Sql;
 use super::sqlite::trouble;
+use super::turn::Turn;
 use crate::error::{StoreError, Trouble};
+
+/// A sign of life at least so often.
+const BEAT: Duration = Duration::from_secs(5);
 
 /// The connection that writes.
 pub(crate) enum Base {
     Sqlite(rusqlite::Connection),
-    Postgres(Box<Holder>),
+    Postgres(Box<Node>),
 }
 
 /// What became of a commit.
@@ -25,15 +29,15 @@ impl Base {
     pub fn sql(&self) -> Sql<'_> {
         match self {
             Base::Sqlite(raw) => Sql::Sqlite(raw),
-            Base::Postgres(holder) => Sql::Postgres(holder.session()),
+            Base::Postgres(node) => Sql::Postgres(node.session()),
         }
     }
 
-    /// Begins a group of writes.
-    pub fn begin(&mut self) -> Result<(), StoreError> {
+    /// Begins a group of writes; on a server it waits for its turn.
+    pub fn begin(&mut self) -> Result<Option<Turn>, StoreError> {
         match self {
-            Base::Sqlite(raw) => raw.execute_batch("BEGIN IMMEDIATE").map_err(trouble),
-            Base::Postgres(holder) => holder.begin(),
+            Base::Sqlite(raw) => raw.execute_batch("BEGIN IMMEDIATE").map(|()| None).map_err(trouble),
+            Base::Postgres(node) => node.begin().map(Some),
         }
     }
 
@@ -43,7 +47,7 @@ impl Base {
             Base::Sqlite(raw) => {
                 raw.prepare_cached(text).and_then(|mut mark| mark.execute([])).map(drop).map_err(trouble)
             }
-            Base::Postgres(holder) => holder.session().batch(text),
+            Base::Postgres(node) => node.session().batch(text),
         }
     }
 
@@ -54,11 +58,11 @@ impl Base {
             Base::Sqlite(raw) if raw.is_autocommit() => {
                 Some(StoreError::Unavailable { trouble: Trouble::Io, cause: None })
             }
-            Base::Postgres(holder) if holder.session().is_cut() => {
+            Base::Postgres(node) if node.session().is_cut() => {
                 Some(StoreError::Unavailable { trouble: Trouble::Unreachable, cause: None })
             }
             // The server takes nothing more of a use in which a statement failed, so it cannot have gone well.
-            Base::Postgres(holder) if stays && holder.session().has_failed() => {
+            Base::Postgres(node) if stays && node.session().has_failed() => {
                 Some(StoreError::defect("running a use that passed over an error of the database"))
             }
             _ => None,
@@ -68,11 +72,15 @@ impl Base {
     pub fn commit(&self) -> Commit {
         let done = match self {
             Base::Sqlite(raw) => raw.execute_batch("COMMIT").map_err(trouble),
-            Base::Postgres(holder) => holder.session().batch("COMMIT"),
+            Base::Postgres(node) => node.session().batch("COMMIT"),
         };
         match (self, done) {
+            (Base::Postgres(node), Ok(())) => {
+                node.keep();
+                Commit::Held
+            }
             (_, Ok(())) => Commit::Held,
-            (Base::Postgres(holder), Err(_)) if holder.session().is_cut() => Commit::Unknown,
+            (Base::Postgres(node), Err(_)) if node.session().is_cut() => Commit::Unknown,
             (_, Err(error)) => Commit::Failed(error),
         }
     }
@@ -81,7 +89,7 @@ impl Base {
     pub fn has_committed(&self) -> Result<bool, StoreError> {
         match self {
             Base::Sqlite(_) => Ok(false),
-            Base::Postgres(holder) => holder.has_committed(),
+            Base::Postgres(node) => node.has_committed(),
         }
     }
 
@@ -89,7 +97,7 @@ impl Base {
     pub fn pause(&self) -> Option<Duration> {
         match self {
             Base::Sqlite(_) => None,
-            Base::Postgres(holder) => holder.session().pause(),
+            Base::Postgres(node) => node.session().pause(),
         }
     }
 
@@ -98,7 +106,7 @@ impl Base {
         match self {
             // Nothing is open any more after most errors; where something is, it must not leak into the next group.
             Base::Sqlite(raw) => drop(raw.execute_batch("ROLLBACK")),
-            Base::Postgres(holder) => holder.session().roll_back(),
+            Base::Postgres(node) => node.session().roll_back(),
         }
     }
 
@@ -114,7 +122,14 @@ impl Base {
     pub fn beat(&self) -> Result<(), StoreError> {
         match self {
             Base::Sqlite(_) => Ok(()),
-            Base::Postgres(holder) => holder.beat(),
+            Base::Postgres(node) => node.beat(),
+        }
+    }
+
+    /// Wakes the other nodes, which have been told something.
+    pub fn call(&self) {
+        if let Base::Postgres(node) = self {
+            node.call();
         }
     }
 
@@ -129,7 +144,6 @@ impl Base {
     }
 
     pub fn end(self) {
-        // Whoever holds a database on a server lets go of it when this is dropped.
         let Base::Sqlite(raw) = self else { return };
         // The write-ahead log is put into the database, so that a copy of one file is a whole backup.
         let _ = raw.execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)");
@@ -153,13 +167,14 @@ impl Reader {
         }
     }
 
-    /// Begins a snapshot that sees every commit that was answered before.
-    pub fn begin(&self) -> Result<(), StoreError> {
+    /// Begins a snapshot that sees every commit that was answered before; says which data key is the newest in it, where
+    /// others may make one.
+    pub fn begin(&self) -> Result<Option<u32>, StoreError> {
         match self {
             Reader::Sqlite(raw) => {
-                raw.prepare_cached("BEGIN").and_then(|mut begin| begin.execute([])).map(drop).map_err(trouble)
+                raw.prepare_cached("BEGIN").and_then(|mut begin| begin.execute([])).map(|_| None).map_err(trouble)
             }
-            Reader::Postgres(session) => session.begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+            Reader::Postgres(session) => session.begin_reading().map(Some),
         }
     }
 
@@ -168,7 +183,7 @@ impl Reader {
         match self {
             Reader::Postgres(session) if session.has_failed() => {
                 session.roll_back();
-                self.begin()
+                self.begin().map(drop)
             }
             _ => Ok(()),
         }

@@ -2,13 +2,16 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use evergrant_core::id::NodeId;
+use tokio::sync::watch;
 
 use super::base::{Base, Reader};
-use super::postgres::{DatabaseServer, Opened, Session};
+use super::postgres::{DatabaseServer, Listener, Opened, Role};
 use super::sql::Sql;
 use super::sqlite::Files;
+use super::turn::Former;
 use crate::error::{OpenError, StoreError};
 
 /// Where everything is kept.
@@ -26,6 +29,14 @@ impl Database {
         match self {
             Database::File(file) => Some(file),
             Database::Server(_) => None,
+        }
+    }
+
+    /// Whether a server is found to have lost commits that it had answered. Never a file.
+    pub(crate) fn behind(&self) -> Arc<watch::Sender<bool>> {
+        match self {
+            Database::File(_) => Arc::new(watch::Sender::new(false)),
+            Database::Server(server) => server.behind.clone(),
         }
     }
 }
@@ -68,16 +79,18 @@ pub(crate) enum Opening {
 }
 
 impl Opening {
-    /// Opens the connection that writes. Nothing is changed yet, except that a missing file is made, and that a server's
-    /// database says who holds it: `node`, on the data folder that `place` names.
-    pub fn start(database: &Database, place: &str, node: &NodeId) -> Result<Self, OpenError> {
+    /// Opens the connection that writes. Nothing is changed yet, except that what is missing is made, empty. On a server this
+    /// process will be `node`, on the data folder that `place` names; where it `rules`, leases go by the server's clock.
+    pub fn start(database: &Database, place: &str, node: &NodeId, rules: bool) -> Result<Self, OpenError> {
         match database {
             Database::File(file) => {
                 let files = Files { database: file.clone() };
                 let (raw, schema) = files.open_writer()?;
                 Ok(Opening::Sqlite { files, raw, schema })
             }
-            Database::Server(server) => Ok(Opening::Postgres(Box::new(Opened::take(server, place, node.as_str())?))),
+            Database::Server(server) => {
+                Ok(Opening::Postgres(Box::new(Opened::look(server, place, node.as_str(), rules)?)))
+            }
         }
     }
 
@@ -95,15 +108,33 @@ impl Opening {
                 files.make_durable(raw)?;
                 files.migrate(raw, *schema, first)
             }
-            Opening::Postgres(opened) => opened.migrate(|| first(&Sql::Postgres(opened.holder.session()))),
+            Opening::Postgres(opened) => opened.migrate(|| first(&Sql::Postgres(opened.node.session()))),
         }
     }
 
-    /// Reads and writes outside of the threads, while opening.
+    /// Reads one snapshot outside of the threads, while opening.
     pub fn look<T>(&self, work: impl FnOnce(&Sql<'_>) -> Result<T, StoreError>) -> Result<T, OpenError> {
         match self {
             Opening::Sqlite { files, raw, .. } => files.look(raw, work),
-            Opening::Postgres(opened) => Ok(work(&Sql::Postgres(opened.holder.session()))?),
+            Opening::Postgres(opened) => Ok(opened.node.session().snapshot(|session| work(&Sql::Postgres(session)))?),
+        }
+    }
+
+    /// The first writes: what those left behind that worked here before is cleared up.
+    pub fn enter(&mut self, work: impl FnOnce(&Sql<'_>, Former) -> Result<(), StoreError>) -> Result<(), OpenError> {
+        match self {
+            Opening::Sqlite { files, raw, .. } => files.look(raw, |sql| work(sql, Former::All)),
+            Opening::Postgres(opened) => {
+                Ok(opened.node.enter(|node| work(&Sql::Postgres(node.session()), Former::These(node.former()?)))?)
+            }
+        }
+    }
+
+    /// The connection on which the commits of other nodes are heard; none where there are none.
+    pub fn listener(&self) -> Option<Listener> {
+        match self {
+            Opening::Sqlite { .. } => None,
+            Opening::Postgres(opened) => Some(Listener::new(opened.node.another(Role::Listens))),
         }
     }
 
@@ -112,7 +143,7 @@ impl Opening {
         match self {
             Opening::Sqlite { files, .. } => files.open_reader().map(Reader::Sqlite),
             Opening::Postgres(opened) => {
-                let session = Session::new(opened.holder.session().server().clone());
+                let session = opened.node.another(Role::Reads);
                 session.ready()?;
                 Ok(Reader::Postgres(Box::new(session)))
             }
@@ -123,7 +154,7 @@ impl Opening {
     pub fn into_base(self) -> Base {
         match self {
             Opening::Sqlite { raw, .. } => Base::Sqlite(raw),
-            Opening::Postgres(opened) => Base::Postgres(Box::new(opened.holder)),
+            Opening::Postgres(opened) => Base::Postgres(Box::new(opened.node)),
         }
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use super::base::Reader;
 use super::sql::Sql;
 use crate::error::{StoreError, Trouble};
+use crate::pace::{SharedPace, Step, Threads, in_turn};
 use crate::queue::{NotTaken, Queue, Taken};
 
 /// At most so many reads share a snapshot.
@@ -16,30 +17,40 @@ const GROUP: usize = 64;
 /// At most so many reads wait.
 const WAITING: usize = 65_536;
 
-type Read = Box<dyn FnOnce(Result<&Sql<'_>, StoreError>) + Send>;
+/// Learns data keys that another node has made, from the snapshot in which they first may be needed.
+pub(crate) type Learn = Arc<dyn Fn(&Sql<'_>, u32) -> Result<(), StoreError> + Send + Sync>;
+
+/// A read that waits.
+pub(crate) type Read = Box<dyn FnOnce(Result<&Sql<'_>, StoreError>) + Send>;
 
 /// The readers.
-pub(crate) struct Readers {
-    queue: Arc<Queue<Read>>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+pub(crate) enum Readers {
+    /// On threads of their own.
+    Threads { queue: Arc<Queue<Read>>, threads: Mutex<Vec<JoinHandle<()>>> },
+    /// Where they are asked, one read at a time.
+    Inline { reader: Mutex<Option<Reader>>, learn: Learn, pace: SharedPace },
 }
 
 impl Readers {
-    /// Starts a thread for each connection.
-    pub fn start(connections: Vec<Reader>) -> std::io::Result<Self> {
+    /// Starts a thread for each connection, where there are threads.
+    pub fn start(connections: Vec<Reader>, learn: &Learn, threads: &Threads) -> std::io::Result<Self> {
+        if let Threads::Inline(pace) = threads {
+            let reader = Mutex::new(connections.into_iter().next());
+            return Ok(Readers::Inline { reader, learn: learn.clone(), pace: pace.clone() });
+        }
         let queue = Arc::new(Queue::new(WAITING));
-        let readers = Readers { queue: queue.clone(), threads: Mutex::default() };
+        let mut threads = Vec::new();
         for reader in connections {
-            let queue = queue.clone();
+            let (queue, learn) = (queue.clone(), learn.clone());
             let builder = std::thread::Builder::new().name("eg-reader".to_owned());
             let thread = builder.spawn(move || {
                 while let Taken::Items(group) = queue.take(GROUP, None) {
-                    snapshot(&reader, group);
+                    snapshot(&reader, &learn, group);
                 }
             })?;
-            readers.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+            threads.push(thread);
         }
-        Ok(readers)
+        Ok(Readers::Threads { queue, threads: Mutex::new(threads) })
     }
 
     /// Runs a read that sees every commit that was answered before this call.
@@ -55,19 +66,39 @@ impl Readers {
             });
             let _ = caller.send(outcome);
         });
-        match self.queue.push(read) {
-            Ok(()) => answer.await.unwrap_or_else(|_| Err(StoreError::closed())),
-            Err(NotTaken::Closed) => Err(StoreError::closed()),
-            Err(NotTaken::Full) => Err(StoreError::Unavailable { trouble: Trouble::Overloaded, cause: None }),
+        self.push(read).await?;
+        answer.await.unwrap_or_else(|_| Err(StoreError::closed()))
+    }
+
+    async fn push(&self, read: Read) -> Result<(), StoreError> {
+        match self {
+            Readers::Threads { queue, .. } => queue.push(read).map_err(|refused| match refused {
+                NotTaken::Closed => StoreError::closed(),
+                NotTaken::Full => StoreError::Unavailable { trouble: Trouble::Overloaded, cause: None },
+            }),
+            Readers::Inline { reader, learn, pace } => {
+                let look = || {
+                    let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+                    reader.as_ref().ok_or(StoreError::closed()).map(|reader| snapshot(reader, learn, vec![read]))
+                };
+                in_turn(pace, Step::Read, look).await?
+            }
         }
     }
 
     /// Lets nothing more in and waits for what was under way.
     pub fn close(&self) {
-        self.queue.close();
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        for thread in threads {
-            let _ = thread.join();
+        match self {
+            Readers::Threads { queue, threads } => {
+                queue.close();
+                let threads = std::mem::take(&mut *threads.lock().unwrap_or_else(PoisonError::into_inner));
+                for thread in threads {
+                    let _ = thread.join();
+                }
+            }
+            Readers::Inline { reader, .. } => {
+                drop(reader.lock().unwrap_or_else(PoisonError::into_inner).take());
+            }
         }
     }
 }
@@ -78,14 +109,16 @@ impl Drop for Readers {
     }
 }
 
-fn snapshot(reader: &Reader, group: Vec<Read>) {
-    let mut begun = reader.begin();
+fn snapshot(reader: &Reader, learn: &Learn, group: Vec<Read>) {
     let sql = reader.sql();
+    let newest = reader.begin();
+    let is_open = newest.is_ok();
+    let mut begun = newest.and_then(|newest| newest.map_or(Ok(()), |newest| learn(&sql, newest)));
     for read in group {
         read(begun.as_ref().map(|()| &sql).map_err(Clone::clone));
         begun = begun.and_then(|()| reader.mend());
     }
-    if begun.is_ok() {
+    if is_open {
         reader.end();
     }
 }

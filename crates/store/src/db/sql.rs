@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use super::postgres::{self, Session};
 use super::sqlite::trouble;
 use super::value::Value;
+use super::values;
 use crate::error::StoreError;
 use crate::seal::SealedBytes;
 
@@ -88,6 +89,46 @@ impl Sql<'_> {
                 Ok(all)
             }
             Sql::Postgres(session) => session.rows(text, values)?.iter().map(|row| read(&Row::Postgres(row))).collect(),
+        }
+    }
+
+    /// The number of the last turn; none where one process works alone.
+    pub fn position(&self) -> Result<Option<u64>, StoreError> {
+        match self {
+            Sql::Sqlite(_) => Ok(None),
+            Sql::Postgres(_) => self.one("SELECT seq FROM turn WHERE one = 1", &[], |row| row.count(0)),
+        }
+    }
+
+    /// The nodes that gave a sign of life lately; none where one process works alone.
+    pub fn living(&self) -> Result<Option<Vec<String>>, StoreError> {
+        match self {
+            Sql::Sqlite(_) => Ok(None),
+            Sql::Postgres(session) => session.living().map(Some),
+        }
+    }
+
+    /// Tells the other nodes what a turn changes.
+    pub fn tell(&self, turn: u64, node: &str, document: &str) -> Result<(), StoreError> {
+        match self {
+            Sql::Sqlite(_) => Ok(()),
+            Sql::Postgres(session) => session.tell(turn, node, document),
+        }
+    }
+
+    /// Forgets what was told long ago, and nodes that are long gone (milliseconds); says how many rows.
+    pub fn erase_told(&self, age: i64, silent: i64, most: usize) -> Result<usize, StoreError> {
+        match self {
+            Sql::Sqlite(_) => Ok(0),
+            Sql::Postgres(session) => session.erase_told(age, silent, most),
+        }
+    }
+
+    /// Notes a new data key, so that no other node meets it unprepared.
+    pub fn newest_key(&self, id: u32) -> Result<(), StoreError> {
+        match self {
+            Sql::Sqlite(_) => Ok(()),
+            Sql::Postgres(_) => self.run_one("turn", "UPDATE turn SET keys = ?1 WHERE one = 1", values![id]),
         }
     }
 

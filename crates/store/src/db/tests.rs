@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 use rusqlite::Connection;
 
 use super::base::Base;
-use super::{Household, Unit, Writer, values};
+use super::{Household, Turn, Unit, Writer, values};
 use crate::error::{StoreError, Trouble};
+use crate::pace::Threads;
 
 #[derive(Default)]
 struct Log {
@@ -19,7 +20,7 @@ impl Household<u32> for Noting {
     fn before(&mut self, _: &Unit<'_, u32>) -> Result<(), StoreError> {
         Ok(())
     }
-    fn after(&mut self, effects: Vec<u32>) {
+    fn after(&mut self, effects: Vec<u32>, _: Option<Turn>) {
         self.0.lock().expect("the log").applied.extend(effects);
     }
 }
@@ -38,7 +39,7 @@ impl Rig {
             .expect("a table");
         raw.execute_batch(prepare).expect("what the test needs");
         let log = Arc::new(Mutex::new(Log::default()));
-        let writer = Writer::start(Base::Sqlite(raw), Box::new(Noting(log.clone()))).expect("a thread");
+        let writer = Writer::start(Base::Sqlite(raw), Box::new(Noting(log.clone())), &Threads::Own).expect("a thread");
         Rig { writer: Arc::new(writer), log, folder }
     }
 

@@ -4,8 +4,6 @@
 //! each caller. A use that fails is rolled back alone. A commit that fails fails everybody who was in it. A caller who
 //! goes away changes nothing: his use still runs.
 
-use std::cell::RefCell;
-use std::ops::Deref;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -14,8 +12,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::base::{Base, Commit};
-use super::sql::Sql;
+use super::turn::Turn;
+use super::unit::{Household, Unit};
 use crate::error::{StoreError, Trouble};
+use crate::pace::{SharedPace, Step, Threads, in_turn};
 use crate::queue::{NotTaken, Queue, Taken};
 
 /// At most so many uses share a commit: bounds how long the first of them waits.
@@ -25,35 +25,15 @@ const WAITING: usize = 65_536;
 /// So long is asked whether a commit held that was not answered. Callers wait meanwhile.
 const ASKED: Duration = Duration::from_secs(5);
 
-/// A use at work: statements, and what is to be done after the commit.
-pub(crate) struct Unit<'a, E> {
-    sql: Sql<'a>,
-    effects: RefCell<Vec<E>>,
-}
-
-impl<'a, E> Deref for Unit<'a, E> {
-    type Target = Sql<'a>;
-    fn deref(&self) -> &Sql<'a> {
-        &self.sql
-    }
-}
-
-impl<E> Unit<'_, E> {
-    /// After the commit, and before anybody is answered.
-    pub fn after_commit(&self, effect: E) {
-        self.effects.borrow_mut().push(effect);
-    }
-}
-
 /// A use that waits.
-trait Waiting<E>: Send {
+pub(crate) trait Waiting<E>: Send {
     /// Runs it; says whether what it did should stay.
     fn run(&mut self, unit: &Unit<'_, E>) -> bool;
     /// Answers its caller, after the commit or instead of it.
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
-enum Job<E> {
+pub(crate) enum Job<E> {
     Use(Box<dyn Waiting<E>>),
     /// Puts the log into the database and empties it.
     Checkpoint(oneshot::Sender<Result<(), StoreError>>),
@@ -92,23 +72,21 @@ where
     }
 }
 
-/// What surrounds the uses of a group.
-pub(crate) trait Household<E>: Send {
-    /// Runs first in each transaction.
-    fn before(&mut self, unit: &Unit<'_, E>) -> Result<(), StoreError>;
-    /// Runs after the commit, before any caller is answered.
-    fn after(&mut self, effects: Vec<E>);
-}
-
 /// The writer.
-pub(crate) struct Writer<E: 'static> {
-    queue: Arc<Queue<Job<E>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+pub(crate) enum Writer<E: 'static> {
+    /// On a thread of its own.
+    Thread { queue: Arc<Queue<Job<E>>>, thread: Mutex<Option<JoinHandle<()>>> },
+    /// Where it is asked, one use at a time.
+    Inline { work: Mutex<Option<Work<E>>>, pace: SharedPace },
 }
 
 impl<E: Send + 'static> Writer<E> {
-    /// Starts the thread.
-    pub fn start(base: Base, household: Box<dyn Household<E>>) -> std::io::Result<Self> {
+    /// Starts the thread, where there is one.
+    pub fn start(base: Base, household: Box<dyn Household<E>>, threads: &Threads) -> std::io::Result<Self> {
+        if let Threads::Inline(pace) = threads {
+            let work = Work { base, household, unknown: None };
+            return Ok(Writer::Inline { work: Mutex::new(Some(work)), pace: pace.clone() });
+        }
         let queue = Arc::new(Queue::new(WAITING));
         let taken = queue.clone();
         let thread = std::thread::Builder::new().name("eg-writer".to_owned()).spawn(move || {
@@ -121,9 +99,10 @@ impl<E: Send + 'static> Writer<E> {
                     Taken::Closed => break,
                 }
             }
+            work.leave();
             work.base.end();
         })?;
-        Ok(Writer { queue, thread: Mutex::new(Some(thread)) })
+        Ok(Writer::Thread { queue, thread: Mutex::new(Some(thread)) })
     }
 
     /// Runs a use in a transaction and answers after its commit.
@@ -132,32 +111,51 @@ impl<E: Send + 'static> Writer<E> {
         work: impl FnOnce(&Unit<'_, E>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (caller, answer) = oneshot::channel();
-        self.push(Job::Use(Box::new(Use { work: Some(work), outcome: None, caller })))?;
+        self.push(Job::Use(Box::new(Use { work: Some(work), outcome: None, caller }))).await?;
         answer.await.unwrap_or_else(|_| Err(StoreError::closed()))
     }
 
     /// Puts the log into the database and empties it, so that nothing of what was erased lies on in it.
     pub async fn checkpoint(&self) -> Result<(), StoreError> {
         let (caller, answer) = oneshot::channel();
-        self.push(Job::Checkpoint(caller))?;
+        self.push(Job::Checkpoint(caller)).await?;
         answer.await.unwrap_or_else(|_| Err(StoreError::closed()))
     }
 
-    fn push(&self, job: Job<E>) -> Result<(), StoreError> {
-        self.queue.push(job).map_err(|refused| match refused {
-            NotTaken::Closed => StoreError::closed(),
-            NotTaken::Full => StoreError::Unavailable { trouble: Trouble::Overloaded, cause: None },
-        })
+    async fn push(&self, job: Job<E>) -> Result<(), StoreError> {
+        match self {
+            Writer::Thread { queue, .. } => queue.push(job).map_err(|refused| match refused {
+                NotTaken::Closed => StoreError::closed(),
+                NotTaken::Full => StoreError::Unavailable { trouble: Trouble::Overloaded, cause: None },
+            }),
+            Writer::Inline { work, pace } => {
+                let serve = || {
+                    let mut work = work.lock().unwrap_or_else(PoisonError::into_inner);
+                    work.as_mut().ok_or(StoreError::closed()).map(|work| work.serve(vec![job]))
+                };
+                in_turn(pace, Step::Write, serve).await?
+            }
+        }
     }
 }
 
 impl<E: 'static> Writer<E> {
     /// Lets nothing more in and waits until everything that waited is committed and the file is closed.
     pub fn close(&self) {
-        self.queue.close();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            let _ = thread.join();
+        match self {
+            Writer::Thread { queue, thread } => {
+                queue.close();
+                let thread = thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(thread) = thread {
+                    let _ = thread.join();
+                }
+            }
+            Writer::Inline { work, .. } => {
+                let work = work.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(work) = work {
+                    work.base.end();
+                }
+            }
         }
     }
 }
@@ -168,17 +166,25 @@ impl<E: 'static> Drop for Writer<E> {
     }
 }
 
-struct Work<E> {
+/// What writes.
+pub(crate) struct Work<E> {
     base: Base,
     household: Box<dyn Household<E>>,
     /// What the last group asked to be done after its commit, while it is not known whether that held.
-    unknown: Option<Vec<E>>,
+    unknown: Option<Group<E>>,
+}
+
+/// What follows from a group that has been committed.
+struct Group<E> {
+    effects: Vec<E>,
+    turn: Option<Turn>,
+    told: bool,
 }
 
 /// A group that did not commit, or of which that is not known.
 struct Failed<E> {
     error: StoreError,
-    unknown: Option<Vec<E>>,
+    unknown: Option<Group<E>>,
 }
 
 impl<E> From<StoreError> for Failed<E> {
@@ -229,19 +235,52 @@ impl<E> Work<E> {
     }
 
     fn transaction(&mut self, group: &mut [Box<dyn Waiting<E>>]) -> Result<(), Failed<E>> {
-        self.base.begin()?;
-        let unit = Unit { sql: self.base.sql(), effects: RefCell::new(Vec::new()) };
+        let turn = self.base.begin()?;
+        let unit = Unit::new(&self.base, turn);
         self.household.before(&unit)?;
         for waiting in group {
             in_savepoint(&self.base, &unit, waiting.as_mut())?;
         }
-        let effects = unit.effects.into_inner();
+        self.household.last(&unit)?;
+        let group = Group { turn, told: unit.told.get(), effects: unit.effects.into_inner() };
         match self.base.commit() {
-            Commit::Held => self.household.after(effects),
+            Commit::Held => self.held(group),
             Commit::Failed(error) => return Err(error.into()),
-            Commit::Unknown => return Err(Failed { error: unanswered(), unknown: Some(effects) }),
+            Commit::Unknown => return Err(Failed { error: unanswered(), unknown: Some(group) }),
         }
         Ok(())
+    }
+
+    fn held(&mut self, group: Group<E>) {
+        self.household.after(group.effects, group.turn);
+        if group.told {
+            self.base.call();
+        }
+    }
+
+    /// The last group: what this process held is let go of, so that nobody need wait for its end.
+    fn leave(&mut self) {
+        if self.base.rhythm().is_none() {
+            return;
+        }
+        let left = self.settle().and_then(|()| {
+            let turn = self.base.begin()?;
+            let unit = Unit::new(&self.base, turn);
+            self.household.leave(&unit)?;
+            self.household.last(&unit)?;
+            match self.base.commit() {
+                Commit::Held => Ok(()),
+                Commit::Failed(error) => Err(error),
+                Commit::Unknown => Err(unanswered()),
+            }
+        });
+        match left {
+            Ok(()) => self.base.call(),
+            Err(error) => {
+                self.base.roll_back();
+                tracing::warn!(%error, "what this process held could not be let go of; it ends by itself");
+            }
+        }
     }
 
     /// Asks for a while whether the last commit held; beyond it its callers hear that it is not known.
@@ -250,7 +289,7 @@ impl<E> Work<E> {
         loop {
             match self.base.has_committed() {
                 Ok(true) => {
-                    self.household.after(self.unknown.take().unwrap_or_default());
+                    self.unknown.take().into_iter().for_each(|group| self.held(group));
                     return Ok(());
                 }
                 Ok(false) => {
@@ -267,12 +306,12 @@ impl<E> Work<E> {
 
     /// Nothing is written, and nothing in memory is trusted to be current, before the last commit is known.
     fn settle(&mut self) -> Result<(), StoreError> {
-        let Some(effects) = self.unknown.take() else { return Ok(()) };
+        let Some(group) = self.unknown.take() else { return Ok(()) };
         match self.base.has_committed() {
-            Ok(true) => self.household.after(effects),
+            Ok(true) => self.held(group),
             Ok(false) => {}
             Err(error) => {
-                self.unknown = Some(effects);
+                self.unknown = Some(group);
                 return Err(error);
             }
         }

@@ -5,6 +5,8 @@
 //! days after their commit. It decides nothing: what an entry means, and whether it is still wanted, its reader decides.
 
 mod entry;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -26,6 +28,7 @@ use segment::{RecordKind, SegmentFile};
 use worker::{OpenEntry, Request, Segment, Worker};
 
 use crate::error::{OpenError, StoreError, Trouble};
+use crate::pace::{SharedPace, Step, Threads, in_turn};
 use crate::queue::{NotTaken, Queue};
 use crate::seal::{KeyRing, Place, SealedBytes};
 
@@ -82,12 +85,19 @@ fn file_name(slot: u32) -> String {
     format!("journal-{slot:04}.seg")
 }
 
+/// Who writes.
+enum Hand {
+    /// A thread.
+    Thread { queue: Arc<Queue<Request>>, thread: Mutex<Option<JoinHandle<()>>> },
+    /// Whoever asks, one request at a time.
+    Inline { worker: Mutex<Option<Worker>>, pace: SharedPace },
+}
+
 /// The journal of one process.
 pub struct Journal {
     folder: PathBuf,
     ring: Arc<KeyRing>,
-    queue: Arc<Queue<Request>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    hand: Hand,
     open: OpenEntries,
     healthy: Arc<AtomicBool>,
     next: AtomicU64,
@@ -107,6 +117,7 @@ impl Journal {
         installation: &InstallationId,
         ring: Arc<KeyRing>,
         options: JournalOptions,
+        threads: &Threads,
     ) -> Result<Self, OpenError> {
         let what = |cause| OpenError::io(format!("the journal in {}", folder.display()), cause);
         std::fs::create_dir_all(folder).map_err(what)?;
@@ -129,15 +140,12 @@ impl Journal {
         }
         // Marks the first file with the installation's name before there is anything in it.
         worker.make_room(segment::room(0)).map_err(what)?;
-        let queue = Arc::new(Queue::new(WAITING));
-        let (open, healthy, taken) = (worker.open.clone(), worker.healthy.clone(), queue.clone());
-        let builder = std::thread::Builder::new().name("eg-journal".to_owned());
-        let thread = builder.spawn(move || worker.run(&taken)).map_err(what)?;
+        let (open, healthy) = (worker.open.clone(), worker.healthy.clone());
+        let hand = Hand::of(worker, threads).map_err(what)?;
         Ok(Journal {
             folder: folder.to_owned(),
             ring,
-            queue,
-            thread: Mutex::new(Some(thread)),
+            hand,
             open,
             healthy,
             next: AtomicU64::new(found.last + 1),
@@ -157,7 +165,7 @@ impl Journal {
             return Err(StoreError::defect("journalling an answer that is larger than a file of the journal"));
         }
         let payload = sealed.as_bytes().into();
-        self.ask(Request::Append { sequence, received_at: entry.received_at, payload, done })?;
+        self.ask(Request::Append { sequence, received_at: entry.received_at, payload, done }).await?;
         answer.await.unwrap_or_else(|_| Err(StoreError::closed()))?;
         Ok(JournalSeq(sequence))
     }
@@ -165,7 +173,7 @@ impl Journal {
     /// Notes that an entry is in the database, or needs not be. Written lazily.
     pub fn mark_committed(&self, seq: JournalSeq) {
         // When the journal is closed, the entry is looked at once more at the next start.
-        let _ = self.ask(Request::Committed { sequence: seq.0 });
+        let _ = self.hand.take(Request::Committed { sequence: seq.0 });
     }
 
     /// The entries whose commit was never noted, oldest first. One that does not open is left out and logged.
@@ -216,7 +224,7 @@ impl Journal {
             return Ok(());
         }
         let (done, answer) = oneshot::channel();
-        self.ask(Request::Erase { sequences, done })?;
+        self.ask(Request::Erase { sequences, done }).await?;
         answer.await.unwrap_or_else(|_| Err(StoreError::closed()))
     }
 
@@ -227,18 +235,23 @@ impl Journal {
 
     /// Lets nothing more in and waits until everything that waited is on the disk.
     pub(crate) fn close(&self) {
-        self.queue.close();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            let _ = thread.join();
+        match &self.hand {
+            Hand::Thread { queue, thread } => {
+                queue.close();
+                let thread = thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(thread) = thread {
+                    let _ = thread.join();
+                }
+            }
+            Hand::Inline { worker, .. } => drop(worker.lock().unwrap_or_else(PoisonError::into_inner).take()),
         }
     }
 
-    fn ask(&self, request: Request) -> Result<(), StoreError> {
-        self.queue.push(request).map_err(|refused| match refused {
-            NotTaken::Closed => StoreError::closed(),
-            NotTaken::Full => StoreError::Unavailable { trouble: Trouble::Overloaded, cause: None },
-        })
+    async fn ask(&self, request: Request) -> Result<(), StoreError> {
+        match &self.hand {
+            Hand::Thread { .. } => self.hand.take(request),
+            Hand::Inline { pace, .. } => in_turn(pace, Step::Journal, || self.hand.take(request)).await?,
+        }
     }
 
     /// Looks at every record of every file, one file in memory at a time.
@@ -258,6 +271,32 @@ impl Journal {
             tracing::error!(sequence, "an entry of the journal does not open; it is left where it is");
         }
         Some(Journalled { seq: JournalSeq(sequence), entry: entry?, committed })
+    }
+}
+
+impl Hand {
+    fn of(worker: Worker, threads: &Threads) -> std::io::Result<Self> {
+        if let Threads::Inline(pace) = threads {
+            return Ok(Hand::Inline { worker: Mutex::new(Some(worker)), pace: pace.clone() });
+        }
+        let queue = Arc::new(Queue::new(WAITING));
+        let taken = queue.clone();
+        let builder = std::thread::Builder::new().name("eg-journal".to_owned());
+        let thread = builder.spawn(move || worker.run(&taken))?;
+        Ok(Hand::Thread { queue, thread: Mutex::new(Some(thread)) })
+    }
+
+    fn take(&self, request: Request) -> Result<(), StoreError> {
+        match self {
+            Hand::Thread { queue, .. } => queue.push(request).map_err(|refused| match refused {
+                NotTaken::Closed => StoreError::closed(),
+                NotTaken::Full => StoreError::Unavailable { trouble: Trouble::Overloaded, cause: None },
+            }),
+            Hand::Inline { worker, .. } => {
+                let mut worker = worker.lock().unwrap_or_else(PoisonError::into_inner);
+                worker.as_mut().ok_or(StoreError::closed()).map(|worker| worker.serve(vec![request]))
+            }
+        }
     }
 }
 

@@ -62,6 +62,8 @@ enum Sync {
 pub(crate) struct ReadsLog {
     mode: AuditReads,
     folder: PathBuf,
+    /// What the data folder is called: every node has a log of its own, and all note their heads in one audit log.
+    place: String,
     files: Arc<Mutex<LogFile>>,
     dirty: Arc<AtomicBool>,
     queue: Arc<Queue<Sync>>,
@@ -70,16 +72,19 @@ pub(crate) struct ReadsLog {
 
 impl ReadsLog {
     /// Opens the log, cutting off a line that a crash has left half written.
-    pub fn open(folder: &Path, mode: AuditReads) -> Result<Self, OpenError> {
+    pub fn open(folder: &Path, place: String, mode: AuditReads) -> Result<Self, OpenError> {
         let what = |cause| OpenError::io(format!("the log of token reads in {}", folder.display()), cause);
         std::fs::create_dir_all(folder).map_err(what)?;
         let files = Arc::new(Mutex::new(LogFile::open(folder).map_err(what)?));
         let (dirty, queue) = (Arc::new(AtomicBool::new(false)), Arc::new(Queue::new(WAITING)));
         let (held, flag, taken) = (files.clone(), dirty.clone(), queue.clone());
-        let builder = std::thread::Builder::new().name("eg-reads".to_owned());
-        let thread = builder.spawn(move || run(&held, &flag, &taken)).map_err(what)?;
-        let (folder, thread) = (folder.to_owned(), Mutex::new(Some(thread)));
-        Ok(ReadsLog { mode, folder, files, dirty, queue, thread })
+        let start = || {
+            let builder = std::thread::Builder::new().name("eg-reads".to_owned());
+            builder.spawn(move || run(&held, &flag, &taken)).map_err(what)
+        };
+        let thread = if mode == AuditReads::Off { None } else { Some(start()?) };
+        let (folder, thread) = (folder.to_owned(), Mutex::new(thread));
+        Ok(ReadsLog { mode, folder, place, files, dirty, queue, thread })
     }
 
     async fn log(&self, read: &TokenRead) -> Result<(), StoreError> {
@@ -167,8 +172,8 @@ impl Store {
     pub(crate) async fn note_reads_head(&self, now: Timestamp) -> Result<(), StoreError> {
         let chain = lock(&self.reads().files).unnoted();
         let Some(chain) = chain else { return Ok(()) };
-        let line =
-            NewAudit::new("service", HEAD, "token_reads").with("line", chain.lines).with("hash", hex(&chain.hash));
+        let line = NewAudit::new("service", HEAD, "token_reads").with("line", chain.lines);
+        let line = line.with("hash", hex(&chain.hash)).with("log", self.reads().place.as_str());
         self.note(None, Report::audited(line), now).await?;
         lock(&self.reads().files).noted(&chain);
         Ok(())
@@ -180,16 +185,19 @@ impl Store {
     /// Those of every read.
     pub async fn check_reads(&self) -> Result<AuditCheck, StoreError> {
         let text = "SELECT detail FROM audit WHERE action = ?1";
-        let heads = self.read(move |sql, _| sql.all(text, values![HEAD], |row| Ok(noted_head(&row.json(0)?)))).await?;
-        let (heads, folder) = (heads.into_iter().collect(), self.reads().folder.clone());
-        let checked = tokio::task::spawn_blocking(move || check(&folder, &heads)).await;
-        checked.unwrap_or_else(|_| Err(StoreError::defect("reading the log of token reads")))
+        let place = self.reads().place.clone();
+        let heads = self.read(move |sql, _| sql.all(text, values![HEAD], |row| Ok(noted_head(&row.json(0)?, &place))));
+        let (heads, folder) = (heads.await?.into_iter().flatten().collect(), self.reads().folder.clone());
+        let checked = self.blocking(move || check(&folder, &heads)).await;
+        checked.unwrap_or_else(|| Err(StoreError::defect("reading the log of token reads")))
     }
 }
 
-fn noted_head(detail: &Map<String, Value>) -> (u64, String) {
+/// A head of this log; none where it is that of another node's.
+fn noted_head(detail: &Map<String, Value>, place: &str) -> Option<(u64, String)> {
+    let is_ours = detail.get("log").and_then(Value::as_str).is_none_or(|log| log == place);
     let line = detail.get("line").and_then(Value::as_u64).unwrap_or(0);
-    (line, detail.get("hash").and_then(Value::as_str).unwrap_or_default().to_owned())
+    is_ours.then(|| (line, detail.get("hash").and_then(Value::as_str).unwrap_or_default().to_owned()))
 }
 
 fn check(folder: &Path, heads: &BTreeMap<u64, String>) -> Result<AuditCheck, StoreError> {

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use evergrant_core::id::{AttemptId, ConnectionId, IntegrationName};
+use evergrant_core::planted::{self, Bug};
 use evergrant_core::time::Timestamp;
 
 use super::{Claim, Forced, Gate, Leased, OpenIntent};
 use crate::db::{Row, Sql, values};
-use crate::error::StoreError;
+use crate::error::{StoreError, Trouble};
 use crate::record::{Durable, TokenRecord};
 use crate::row::Guard;
-use crate::shared::Tx;
+use crate::shared::{Effect, Tx};
 use crate::store::Store;
 
 /// How long a connection whose grant does not open is left alone.
@@ -26,12 +27,50 @@ struct Claimed {
     spares: u64,
 }
 
+/// The clock that leases go by, and that of whoever asks: what is stored is of the one, what is answered of the other.
+#[derive(Clone, Copy)]
+struct Clocks {
+    lease: Timestamp,
+    caller: Timestamp,
+}
+
+impl Clocks {
+    fn of(tx: &Tx<'_>, now: Timestamp) -> Self {
+        Clocks { lease: tx.lease_time(now), caller: now }
+    }
+
+    /// What the caller's clock shows when that of the leases shows `at`.
+    fn told(self, at: Timestamp) -> Timestamp {
+        let behind = self.lease.as_millis().saturating_sub(self.caller.as_millis());
+        Timestamp::from_millis(at.as_millis().saturating_sub(behind))
+    }
+}
+
 impl Store {
     /// Takes the lease of one connection, if nobody has it.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] if the grant does not open; the lease has ended then. Else those of every write.
     pub async fn claim(&self, id: &ConnectionId, now: Timestamp, lease: Duration) -> Result<Claim, StoreError> {
+        self.claimed(id, now, lease, false).await
+    }
+
+    /// The same, also from another flight of this process: for answers that are in the journal. Nothing of that flight is
+    /// lost: what it brings is committed by its generation.
+    ///
+    /// # Errors
+    /// Those of [`Store::claim`].
+    pub async fn claim_again(&self, id: &ConnectionId, now: Timestamp, lease: Duration) -> Result<Claim, StoreError> {
+        self.claimed(id, now, lease, true).await
+    }
+
+    async fn claimed(
+        &self,
+        id: &ConnectionId,
+        now: Timestamp,
+        lease: Duration,
+        own: bool,
+    ) -> Result<Claim, StoreError> {
         let wanted = id.clone();
         let claimed = self
             .write(move |tx, shared| {
@@ -43,10 +82,12 @@ impl Store {
                 if status == "disconnected" {
                     return Ok(Err(Claim::Gone));
                 }
-                if until > now {
+                let clocks = Clocks::of(tx, now);
+                if until > clocks.lease && !(own && owner.as_ref() == Some(&shared.node)) {
+                    let (until, sending_since) = (clocks.told(until), sending_since.map(|at| clocks.told(at)));
                     return Ok(Err(Claim::Busy { until, owner, sending_since }));
                 }
-                take(tx, &wanted, shared.node.as_str(), now.plus(lease)).map(Ok)
+                take(tx, &wanted, shared.node.as_str(), clocks, lease).map(Ok)
             })
             .await?;
         match claimed {
@@ -79,15 +120,15 @@ impl Store {
         }
         let claimed = self
             .write(move |tx, shared| {
-                let mut due = Vec::new();
+                let (mut due, clocks) = (Vec::new(), Clocks::of(tx, now));
                 for name in &names {
-                    due.extend(due_of(tx, name, now, limit)?);
+                    due.extend(due_of(tx, name, now, clocks.lease, limit)?);
                 }
                 // An unknown end is not urgent: it was due by its own schedule only.
                 due.sort_by_key(|due| (due.expires_at.is_none(), due.expires_at, due.next_at));
                 due.truncate(limit);
-                let until = now.plus(lease);
-                due.iter().map(|due| take(tx, &due.id, shared.node.as_str(), until)).collect::<Result<Vec<_>, _>>()
+                let node = shared.node.as_str();
+                due.iter().map(|due| take(tx, &due.id, node, clocks, lease)).collect::<Result<Vec<_>, _>>()
             })
             .await?;
         let mut leased = Vec::with_capacity(claimed.len());
@@ -110,10 +151,10 @@ impl Store {
     /// Those of every read.
     pub async fn due(&self, now: Timestamp, skip: &[IntegrationName], limit: usize) -> Result<Vec<Due>, StoreError> {
         let names = self.names_but(skip);
-        self.read(move |sql, _| {
-            let mut due = Vec::new();
+        self.read(move |sql, shared| {
+            let (mut due, free_at) = (Vec::new(), shared.lease_time(now));
             for name in &names {
-                due.extend(due_of(sql, name, now, limit)?);
+                due.extend(due_of(sql, name, now, free_at, limit)?);
             }
             due.sort_by_key(|due| (due.expires_at.is_none(), due.expires_at, due.next_at));
             due.truncate(limit);
@@ -162,12 +203,24 @@ impl Store {
         .await
     }
 
-    /// When the next connection that nobody holds is due, of the integrations that are not in `skip`. May have passed.
+    /// When the next connection that nobody holds is due, of the integrations that are not in `skip`, or when the first lease
+    /// of another node ends. May have passed.
     ///
     /// # Errors
     /// Those of every read.
     pub async fn next_due(&self, now: Timestamp, skip: &[IntegrationName]) -> Result<Option<Timestamp>, StoreError> {
-        self.first_due(now, self.names_but(skip)).await
+        let clocks = Clocks { lease: self.shared.lease_time(now), caller: now };
+        let due = self.first_due(clocks.lease, self.names_but(skip)).await?;
+        if self.shared.silence().is_none() {
+            return Ok(due);
+        }
+        let freed = self.read(move |sql, shared| {
+            let text = "SELECT MIN(lease_until) FROM lives WHERE lease_owner IS NOT NULL AND lease_owner <> ?1 \
+                        AND next_at IS NOT NULL AND lease_until > ?2";
+            sql.one(text, values![shared.node, clocks.lease], |row| row.opt_time(0))
+        });
+        let freed = freed.await?.flatten().map(|at| clocks.told(at));
+        Ok([due, freed].into_iter().flatten().min())
     }
 
     /// Since when the oldest due connection has been waiting, also one whose refresh is under way; none if nothing is
@@ -196,18 +249,40 @@ impl Store {
     }
 
     /// Writes down that a request is about to leave: the last step before the wire. Also for a second sending within
-    /// one attempt.
+    /// one attempt. The lease lasts at least for `answered`, in which the request may still be answered: whoever takes it over
+    /// after that finds a sending that nobody can answer any more.
     ///
     /// # Errors
     /// Those of every write; then nothing may be sent.
-    pub async fn mark_sending(&self, leased: &Leased, attempt: &AttemptId, now: Timestamp) -> Result<Gate, StoreError> {
+    pub async fn mark_sending(
+        &self,
+        leased: &Leased,
+        attempt: &AttemptId,
+        now: Timestamp,
+        answered: Duration,
+    ) -> Result<Gate, StoreError> {
         let (source, attempt, fence) = (leased.source(), attempt.clone(), leased.fence);
         let integration = leased.connection.integration.clone();
         self.write(move |tx, shared| {
-            let text = "UPDATE lives SET attempt = ?4, sending_at = ?5 WHERE connection_id = ?1 AND fence = ?2 \
-                        AND generation = ?3 AND lease_until > ?5 AND status <> 'disconnected'";
-            let (id, generation) = (&source.connection, source.generation);
-            if tx.run(text, values![id, fence, generation, attempt, now])? == 1 {
+            if *shared.behind.borrow() {
+                return Err(StoreError::Unavailable { trouble: Trouble::Behind, cause: None });
+            }
+            let text = "UPDATE lives SET attempt = ?4, sending_at = ?5, \
+                        lease_until = CASE WHEN lease_until > ?6 THEN lease_until ELSE ?6 END WHERE connection_id = ?1 \
+                        AND fence = ?2 AND generation = ?3 AND lease_until > ?5 AND status <> 'disconnected'";
+            let (id, generation, at) = (&source.connection, source.generation, tx.lease_time(now));
+            if planted::is(Bug::IntentWithoutFence) || planted::is(Bug::FenceRemoved) {
+                let text = "UPDATE lives SET attempt = ?2, sending_at = ?3 WHERE connection_id = ?1";
+                tx.run(text, values![id, attempt, at])?;
+                super::attempts::begin(tx, &attempt, &source, &integration, &shared.node, now)?;
+                return Ok(Gate::Open);
+            }
+            let answered = if planted::is(Bug::ShortLease) { Duration::ZERO } else { answered };
+            if tx.run(text, values![id, fence, generation, attempt, at, at.plus(answered)])? == 1 {
+                if planted::is(Bug::IntentClosedEarly) {
+                    let text = "UPDATE lives SET attempt = NULL, sending_at = NULL WHERE connection_id = ?1";
+                    tx.run(text, values![id])?;
+                }
                 super::attempts::begin(tx, &attempt, &source, &integration, &shared.node, now)?;
                 return Ok(Gate::Open);
             }
@@ -223,10 +298,11 @@ impl Store {
     /// # Errors
     /// Those of every write.
     pub async fn renew(&self, leased: &Leased, now: Timestamp, lease: Duration) -> Result<bool, StoreError> {
-        let (id, fence, until) = (leased.connection.id.clone(), leased.fence, now.plus(lease));
+        let (id, fence) = (leased.connection.id.clone(), leased.fence);
         self.write(move |tx, _| {
-            let text = "UPDATE lives SET lease_until = ?3 WHERE connection_id = ?1 AND fence = ?2 AND lease_until > 0";
-            Ok(tx.run(text, values![id, fence, until])? == 1)
+            let text = "UPDATE lives SET lease_until = CASE WHEN lease_until > ?3 THEN lease_until ELSE ?3 END \
+                        WHERE connection_id = ?1 AND fence = ?2 AND lease_until > 0";
+            Ok(tx.run(text, values![id, fence, tx.lease_time(now).plus(lease)])? == 1)
         })
         .await
     }
@@ -240,19 +316,42 @@ impl Store {
         self.write(move |tx, _| end(tx, &leased.connection.id, leased.fence, Some((leased.generation, next_at)))).await
     }
 
-    /// Sendings of other processes than this one that were written down and whose outcome was not: at the start, after
-    /// the journal has been read, each is decided or uncertain.
+    /// Sendings of other processes than this one that were written down, and whose outcome was not: only those whose lease has
+    /// ended `by` an instant, or all. At the start, after the journal has been read, each is decided or uncertain.
     ///
     /// # Errors
     /// Those of every read.
-    pub async fn open_intents(&self) -> Result<Vec<OpenIntent>, StoreError> {
-        self.read(|sql, shared| {
+    pub async fn open_intents(&self, by: Option<Timestamp>) -> Result<Vec<OpenIntent>, StoreError> {
+        self.read(move |sql, shared| {
             let text = "SELECT connection_id, attempt, sending_at, lease_owner FROM lives \
-                        WHERE lease_owner IS NOT NULL AND lease_owner <> ?1 AND attempt IS NOT NULL";
-            sql.all(text, values![shared.node], |row| {
+                        WHERE lease_owner IS NOT NULL AND lease_owner <> ?1 AND attempt IS NOT NULL AND lease_until <= ?2";
+            sql.all(text, values![shared.node, by.map_or(Timestamp::MAX, |by| shared.lease_time(by))], |row| {
                 let (connection, attempt) = (row.parse(0)?, row.parse(1)?);
                 Ok(OpenIntent { connection, attempt, sending_at: row.time(2)?, node: row.opt_parse(3)? })
             })
+        })
+        .await
+    }
+
+    /// Ends a lease of this process, for a flight that ended without knowing whether it had one: the storage failed under
+    /// it. An open intent stays, unless it is `unsent`: one that may have been written down and was not followed.
+    ///
+    /// # Errors
+    /// Those of every write.
+    pub async fn let_go(&self, id: &ConnectionId, unsent: Option<&AttemptId>) -> Result<(), StoreError> {
+        let (id, unsent) = (id.clone(), unsent.cloned());
+        self.write(move |tx, shared| {
+            if let Some(attempt) = unsent {
+                let text = "UPDATE lives SET attempt = NULL, sending_at = NULL WHERE connection_id = ?1 AND attempt = ?2";
+                tx.run(text, values![id, attempt])?;
+                tx.run("DELETE FROM attempts WHERE id = ?1 AND ended_at IS NULL", values![attempt])?;
+            }
+            let text = "UPDATE lives SET lease_until = 0, lease_owner = CASE WHEN attempt IS NULL THEN NULL ELSE lease_owner END \
+                        WHERE connection_id = ?1 AND lease_owner = ?2";
+            if tx.run(text, values![id, shared.node])? > 0 {
+                tx.after_commit(Effect::Freed(id));
+            }
+            Ok(())
         })
         .await
     }
@@ -312,10 +411,16 @@ pub struct Due {
     expires_at: Option<Timestamp>,
 }
 
-fn due_of(sql: &Sql<'_>, name: &IntegrationName, now: Timestamp, limit: usize) -> Result<Vec<Due>, StoreError> {
+fn due_of(
+    sql: &Sql<'_>,
+    name: &IntegrationName,
+    now: Timestamp,
+    free_at: Timestamp,
+    limit: usize,
+) -> Result<Vec<Due>, StoreError> {
     let text = "SELECT connection_id, next_at, expires_at FROM lives WHERE integration = ?1 AND next_at <= ?2 \
-                AND lease_until <= ?2 ORDER BY next_at, expires_at LIMIT ?3";
-    sql.all(text, values![name, now, limit], |row| {
+                AND lease_until <= ?4 ORDER BY next_at, expires_at LIMIT ?3";
+    sql.all(text, values![name, now, limit, free_at], |row| {
         let (id, integration) = (row.parse(0)?, name.clone());
         Ok(Due { id, integration, next_at: row.time(1)?, expires_at: row.opt_time(2)? })
     })
@@ -328,17 +433,21 @@ fn first_due(sql: &Sql<'_>, name: &IntegrationName, free_at: Timestamp) -> Resul
 }
 
 /// Takes a lease that is free, and reads the connection under it.
-fn take(tx: &Tx<'_>, id: &ConnectionId, node: &str, until: Timestamp) -> Result<Claimed, StoreError> {
+fn take(tx: &Tx<'_>, id: &ConnectionId, node: &str, clocks: Clocks, lease: Duration) -> Result<Claimed, StoreError> {
     // An intent of an earlier holder is told to the new one with that holder's name, so it is read first.
     let text = "SELECT attempt, sending_at, lease_owner FROM lives WHERE connection_id = ?1";
-    let open_intent = tx.one(text, values![id], |row| intent(row, id))?.flatten();
+    let mut open_intent = tx.one(text, values![id], |row| intent(row, id))?.flatten();
+    if let Some(intent) = &mut open_intent {
+        intent.sending_at = clocks.told(intent.sending_at);
+    }
+    let until = clocks.lease.plus(lease);
     let text = "UPDATE lives SET lease_until = ?2, lease_owner = ?3, fence = fence + 1 WHERE connection_id = ?1 \
                 RETURNING fence, generation";
     let leased = tx.one(text, values![id, until, node], |row| Ok((row.count(0)?, row.count(1)?)))?;
     let (fence, generation) = leased.ok_or(StoreError::NotOneRow { table: "lives", rows: 0 })?;
     let record = TokenRecord::load(tx, id)?.ok_or(StoreError::NotOneRow { table: "connections", rows: 0 })?;
     let spares = super::spares::count(tx, id)?;
-    Ok(Claimed { record, generation, fence, until, open_intent, spares })
+    Ok(Claimed { record, generation, fence, until: clocks.told(until), open_intent, spares })
 }
 
 fn intent(row: &Row<'_>, id: &ConnectionId) -> Result<Option<OpenIntent>, StoreError> {
@@ -355,7 +464,9 @@ pub(super) fn end(
 ) -> Result<(), StoreError> {
     let text = "UPDATE lives SET lease_until = 0, lease_owner = CASE WHEN attempt IS NULL THEN NULL ELSE lease_owner END \
                 WHERE connection_id = ?1 AND fence = ?2";
-    tx.run(text, values![id, fence])?;
+    if tx.run(text, values![id, fence])? > 0 {
+        tx.after_commit(Effect::Freed(id.clone()));
+    }
     if let Some((generation, next_at)) = next {
         let text = "UPDATE lives SET next_at = ?4 WHERE connection_id = ?1 AND fence = ?2 AND generation = ?3";
         tx.run(text, values![id, fence, generation, next_at])?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use evergrant_core::connection::{Account, Connection, Life};
 use evergrant_core::grant::Grant;
 use evergrant_core::id::ConnectionId;
+use evergrant_core::planted::{self, Bug};
 use evergrant_core::time::Timestamp;
 
 use super::attempts::{self, AttemptResult, End};
@@ -45,11 +46,37 @@ impl Store {
     pub async fn commit_verdict(
         &self,
         leased: &Leased,
-        commit: VerdictCommit,
+        mut commit: VerdictCommit,
         now: Timestamp,
     ) -> Result<VerdictCommitted, StoreError> {
         let (from, fence) = (leased.source(), leased.fence);
-        self.write(move |tx, shared| verdict(tx, shared, &from, fence, &commit, now)).await
+        let mut late = Vec::new();
+        if planted::is(Bug::NoticeOutsideTransaction) {
+            late = std::mem::take(&mut commit.notices);
+        }
+        let done = self.write(move |tx, shared| verdict(tx, shared, &from, fence, &commit, now)).await?;
+        if let (VerdictCommitted::Stored(record), false) = (&done, late.is_empty()) {
+            let record = record.clone();
+            self.write(move |tx, shared| notices::write(tx, shared, About::connection(&record.connection), &late, now))
+                .await?;
+        }
+        Ok(done)
+    }
+}
+
+#[cfg(feature = "planted")]
+impl Store {
+    /// Puts a grant that nobody has saved where callers look first: a bug that is planted on purpose.
+    ///
+    /// # Errors
+    /// When it cannot be sealed.
+    pub fn show_uncommitted(&self, leased: &Leased, commit: &SuccessCommit) -> Result<(), StoreError> {
+        let (ring, id) = (&self.shared.ring, &leased.connection.id);
+        let sealed = SealedGrant::seal(ring, "grants", id.as_str(), leased.generation + 1, &commit.grant)?;
+        let life = with_generation(commit.life.clone(), leased.generation + 1);
+        let connection = Arc::new(Connection { life, ..leased.connection.clone() });
+        self.shared.cache.put_record(Arc::new(TokenRecord { connection, sealed: Some(sealed) }));
+        Ok(())
     }
 }
 
@@ -72,14 +99,17 @@ fn success(
         revoke_orphan(tx, shared, from, &commit, now)?;
         return Ok(Committed::Disconnected);
     };
-    if guard.generation != from.generation {
+    let rebased = RefreshedFrom { generation: guard.generation, ..from.clone() };
+    let from = if planted::is(Bug::NoGenerationCheck) { &rebased } else { from };
+    if guard.generation > from.generation {
         attempts::end(tx, &commit.attempt, from, &shared.node, &end(AttemptResult::Superseded), now)?;
         spares::keep(tx, shared, from, &commit, now)?;
         end_lease(tx, from)?;
         let record = TokenRecord::load(tx, id)?.ok_or(StoreError::NotOneRow { table: "connections", rows: 0 })?;
         return Ok(Committed::Superseded { record: Arc::new(record) });
     }
-    store_grant(tx, shared, from, &commit, now)?;
+    // An older one is stored only where the database has lost commits: an answer to a later one is newer all the more.
+    store_grant(tx, shared, (from, guard.generation), &commit, now)?;
     attempts::end(tx, &commit.attempt, from, &shared.node, &end(AttemptResult::Stored), now)?;
     let record = reread(tx, id)?;
     tell(tx, shared, &record.connection, &guard.status, (&commit.notices, &commit.events), now)?;
@@ -115,7 +145,7 @@ fn stored_grant(shared: &Shared, from: &RefreshedFrom, record: &TokenRecord) -> 
 fn store_grant(
     tx: &Tx<'_>,
     shared: &Shared,
-    from: &RefreshedFrom,
+    (from, stored): (&RefreshedFrom, u64),
     commit: &SuccessCommit,
     now: Timestamp,
 ) -> Result<(), StoreError> {
@@ -132,18 +162,7 @@ fn store_grant(
     let (status, document) = (life.status.word(), json(&life)?);
     // No fence is -1: a journalled answer ends nobody's lease.
     let fence = from.fence.map_or(-1, |fence| i64::try_from(fence).unwrap_or(i64::MAX));
-    let all = values![
-        id,
-        from.generation,
-        status,
-        document,
-        generation,
-        expires_at,
-        commit.next_at,
-        fence,
-        commit.attempt,
-        now
-    ];
+    let all = values![id, stored, status, document, generation, expires_at, commit.next_at, fence, commit.attempt, now];
     tx.run_one("lives", text, all)?;
     grants::put(tx, id, &SealedGrant::seal(&shared.ring, "grants", id.as_str(), generation, &commit.grant)?)?;
     if let Some(facts) = &commit.provider_data {
@@ -179,8 +198,14 @@ fn verdict(
 ) -> Result<VerdictCommitted, StoreError> {
     let id = &from.connection;
     let Some(guard) = Guard::read(tx, id)? else { return Ok(VerdictCommitted::GrantChanged) };
+    let unfenced = planted::is(Bug::NoVerdictFence) || planted::is(Bug::FenceRemoved);
+    let rebased = RefreshedFrom { generation: guard.generation, ..from.clone() };
+    let (from, fence) = if unfenced { (&rebased, guard.fence) } else { (from, fence) };
     if guard.fence != fence {
         return Ok(VerdictCommitted::FenceLost);
+    }
+    if planted::is(Bug::DeleteOnFailure) {
+        grants::erase(tx, id)?;
     }
     if verdict_done_before(tx, commit)? {
         return reread(tx, id).map(VerdictCommitted::Stored);

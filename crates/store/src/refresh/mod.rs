@@ -29,6 +29,7 @@ use crate::shared::Tx;
 pub use attempts::{AttemptEnd, AttemptRecord, AttemptResult};
 pub use claim::Due;
 pub(crate) use commit::{reread, tell, with_generation};
+pub use lost::Beyond;
 pub use spares::{Spare, SpareId};
 
 /// How long attempts that ended are kept, for reading back a commit whose outcome was unknown.

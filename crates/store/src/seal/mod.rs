@@ -5,6 +5,8 @@
 //! so that nonces of different rows can never meet. Losing the master key loses everything; that is its purpose.
 
 mod cipher;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod master;
 mod ring;
 mod wiped;

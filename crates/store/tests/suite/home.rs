@@ -13,6 +13,9 @@ use crate::support::{MASTER, entropy, integration, node, now};
 
 /// A kind of database.
 pub trait Kind {
+    /// So many random sequences are tried against the model at every commit.
+    const MODEL_CASES: u32;
+
     /// A new, empty one, for an installation on this folder.
     fn make(folder: &TempDir) -> Place;
 }
@@ -29,12 +32,16 @@ pub enum Place {
 }
 
 impl Kind for File {
+    const MODEL_CASES: u32 = 400;
+
     fn make(folder: &TempDir) -> Place {
         Place::File(folder.path().join("evergrant.db"))
     }
 }
 
 impl Kind for Server {
+    const MODEL_CASES: u32 = 20;
+
     fn make(_: &TempDir) -> Place {
         Place::Url(Cluster::shared().schema())
     }
@@ -48,9 +55,26 @@ pub struct Home<K> {
 }
 
 impl<K: Kind> Home<K> {
+    pub const MODEL_CASES: u32 = K::MODEL_CASES;
+
     pub fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder for the test");
+        Home::on(tempfile::tempdir().expect("a folder for the test"))
+    }
+
+    /// On a folder in memory, where there is one: for what writes so often that only the disk would be tested.
+    pub fn in_memory() -> Self {
+        let memory = std::path::Path::new("/dev/shm");
+        if memory.is_dir() { Home::on(TempDir::new_in(memory).expect("a folder in memory")) } else { Home::new() }
+    }
+
+    fn on(folder: TempDir) -> Self {
         Home { place: K::make(&folder), folder, kind: PhantomData }
+    }
+
+    /// In a database of its own on the server, where all connections belong to it.
+    pub fn in_a_database() -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        Home { place: Place::Url(Cluster::shared().database()), folder, kind: PhantomData }
     }
 
     /// The database's file.
@@ -72,6 +96,8 @@ impl<K: Kind> Home<K> {
         };
         let key = MasterKey::from_hex(MASTER).expect("64 digits");
         let mut options = OpenOptions::new(database, self.folder.path().to_owned(), key, node());
+        // The tests tell the time.
+        options.database_clock = false;
         options.journal = JournalOptions { segment_bytes: 64 << 10, ..JournalOptions::default() };
         options
     }

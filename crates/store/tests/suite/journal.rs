@@ -31,12 +31,12 @@ async fn an_answer_that_was_journalled_and_not_committed_is_found_and_put_right_
     let id = import(&store, "user-1", "one").await;
     let leased = claim(&store, &id, now()).await;
     let entry = answer(&id, leased.generation, "{\"access_token\":\"two\"}");
-    store.mark_sending(&leased, &entry.attempt, now()).await.unwrap();
+    store.mark_sending(&leased, &entry.attempt, now(), LEASE).await.unwrap();
     store.journal().append(&entry).await.unwrap();
     drop((leased, store));
 
     let store = home.open();
-    let intents = store.open_intents().await.unwrap();
+    let intents = store.open_intents(Some(now())).await.unwrap();
     assert_eq!((intents.len(), &intents[0].attempt), (1, &entry.attempt));
     let found = store.journal().uncommitted().pop().unwrap();
     assert_eq!((&found.entry.attempt, found.entry.status, found.committed), (&entry.attempt, 200, false));
@@ -49,7 +49,7 @@ async fn an_answer_that_was_journalled_and_not_committed_is_found_and_put_right_
 
     let store = home.open();
     assert!(store.journal().uncommitted().is_empty());
-    assert!(store.open_intents().await.unwrap().is_empty());
+    assert!(store.open_intents(Some(now())).await.unwrap().is_empty());
     assert_eq!(access(&store, &record(&store, &id).await), "access-token-two");
     let kept = store.journal().since(now()).unwrap();
     assert!(kept.len() == 1 && kept[0].committed, "kept for a database that loses its last seconds");

@@ -5,7 +5,7 @@ mod support;
 
 /// The whole suite, on one of the two.
 macro_rules! suite {
-    ($name:ident, $kind:ident, $own:ident) => {
+    ($name:ident, $kind:ident, $($own:ident),+) => {
         #[path = "."]
         #[expect(clippy::duplicate_mod, reason = "each test runs on both databases")]
         mod $name {
@@ -16,6 +16,7 @@ macro_rules! suite {
             mod connecting;
             mod journal;
             mod memory;
+            mod model;
             mod opening;
             mod owed;
             mod placing;
@@ -23,10 +24,10 @@ macro_rules! suite {
             mod refresh;
             mod sealing;
             mod telling;
-            mod $own;
+            $(mod $own;)+
         }
     };
 }
 
 suite!(sqlite, File, file);
-suite!(postgresql, Server, server);
+suite!(postgresql, Server, server, nodes, apart);

@@ -92,7 +92,7 @@ async fn an_answer_for_a_connection_that_was_ended_meanwhile_is_revoked_and_not_
     let id = import(&store, "ann", "one").await;
     let leased = claim(&store, &id, now()).await;
     let (first, second) = (attempt(), attempt());
-    assert_eq!(store.mark_sending(&leased, &first, now()).await.unwrap(), Gate::Open);
+    assert_eq!(store.mark_sending(&leased, &first, now(), LEASE).await.unwrap(), Gate::Open);
     store.disconnect(&id, ended(false), None, after(1)).await.unwrap();
     let committed = store.commit_success(&leased.source(), success(&first, "two"), after(2)).await.unwrap();
     assert!(matches!(committed, Committed::Disconnected));
@@ -134,6 +134,37 @@ async fn without_an_account_the_subject_is_the_key_and_a_learned_account_keeps_t
     commit.account = Some(account("athlete-2"));
     let committed = store.commit_success(&from, commit, now()).await.unwrap();
     let evergrant_store::refresh::Committed::Superseded { .. } = committed else { panic!("{committed:?}") };
+}
+
+#[tokio::test]
+async fn an_ended_connection_is_not_revived_with_an_account_that_is_somebody_elses_by_now() {
+    let home = Home::new();
+    let store = home.with_strava().await;
+    let placed = store.create_or_replace(of_account("ann", "one", "athlete-1"), fresh, now()).await.unwrap();
+    let Placed::Created(anns) = placed else { panic!("{placed:?}") };
+    store.disconnect(&anns.connection.id, ended(false), None, after(1)).await.unwrap();
+    let placed = store.create_or_replace(of_account("bob", "two", "athlete-1"), fresh, after(2)).await.unwrap();
+    let Placed::Created(bobs) = placed else { panic!("{placed:?}") };
+    // It names no account, and would be Ann's only connection: with the account that is Bob's.
+    let placed = store.create_or_replace(new_grant("ann", "three"), fresh, after(3)).await.unwrap();
+    let Placed::AccountTaken { connection } = placed else { panic!("{placed:?}") };
+    assert_eq!(connection, bobs.connection.id);
+    assert_eq!(record(&store, &anns.connection.id).await.connection.life.status.word(), "disconnected");
+}
+
+#[tokio::test]
+async fn a_revocation_that_somebody_has_hides_no_later_one() {
+    let home = Home::new();
+    let store = home.with_strava().await;
+    let (first, second) = (import(&store, "ann", "one").await, import(&store, "bob", "two").await);
+    let begun = claim(&store, &second, now()).await;
+    store.mark_sending(&begun, &attempt(), now(), LEASE).await.unwrap();
+    // Whoever ends it tries first, for a minute.
+    store.disconnect(&first, ended(true), None, after(1)).await.unwrap();
+    assert_eq!(store.next_revocation().await.unwrap(), Some(after(61)));
+    store.disconnect(&second, ended(false), None, after(2)).await.unwrap();
+    store.commit_success(&begun.source(), success(&attempt(), "late"), after(3)).await.unwrap();
+    assert_eq!(store.next_revocation().await.unwrap(), Some(after(3)));
 }
 
 #[tokio::test]

@@ -225,7 +225,7 @@ async fn numbers_are_counted_and_old_things_are_thrown_away_but_never_a_token() 
     let id = import(&store, "ann", "one").await;
     let leased = claim(&store, &id, now()).await;
     let first = attempt();
-    store.mark_sending(&leased, &first, now()).await.unwrap();
+    store.mark_sending(&leased, &first, now(), LEASE).await.unwrap();
     store.commit_success(&leased.source(), success(&first, "two"), now()).await.unwrap();
     let numbers = store.numbers(None, vec![after(3599), after(3600)], after(0).minus(LEASE * 60), now()).await.unwrap();
     assert_eq!(numbers[0].expiring, [0, 1]);

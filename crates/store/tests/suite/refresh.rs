@@ -37,7 +37,7 @@ async fn a_refresh_goes_from_claim_to_a_token_that_can_be_handed_out() {
     let leased = store.claim_due(after(3000), LEASE, 10, &[]).await.unwrap().pop().unwrap();
     assert_eq!(leased.grant.as_ref().unwrap().refresh_token.as_ref().unwrap().expose(), "refresh-token-one");
     let attempt = attempt();
-    assert_eq!(store.mark_sending(&leased, &attempt, after(3000)).await.unwrap(), Gate::Open);
+    assert_eq!(store.mark_sending(&leased, &attempt, after(3000), LEASE).await.unwrap(), Gate::Open);
     let committed = store.commit_success(&leased.source(), success(&attempt, "two"), after(3001)).await.unwrap();
     let Committed::Stored { grant, record: new } = committed else { panic!("{committed:?}") };
     assert_eq!(grant.access_token.as_ref().unwrap().expose(), "access-token-two");
@@ -73,18 +73,19 @@ async fn a_lease_lasts_to_its_end_and_the_next_one_has_a_higher_fence() {
     let id = import(&store, "user-1", "one").await;
     let first = claim(&store, &id, now()).await;
     let attempt = attempt();
-    assert_eq!(store.mark_sending(&first, &attempt, after(1)).await.unwrap(), Gate::Open);
+    assert_eq!(store.mark_sending(&first, &attempt, after(1), LEASE).await.unwrap(), Gate::Open);
     let Claim::Busy { until, owner, sending_since } = store.claim(&id, after(119), LEASE).await.unwrap() else {
         panic!("a second lease")
     };
-    assert_eq!((until, owner.as_ref(), sending_since), (after(120), Some(store.node()), Some(after(1))));
+    // 120 s after the sending: so long it may be answered.
+    assert_eq!((until, owner.as_ref(), sending_since), (after(121), Some(store.node()), Some(after(1))));
     assert!(store.renew(&first, after(60), LEASE).await.unwrap());
     assert!(matches!(store.claim(&id, after(179), LEASE).await.unwrap(), Claim::Busy { .. }));
     let second = claim(&store, &id, after(180)).await;
     assert!(second.fence > first.fence);
     assert_eq!(second.open_intent.as_ref().unwrap().attempt, attempt);
     assert!(!store.renew(&first, after(181), LEASE).await.unwrap());
-    assert_eq!(store.mark_sending(&first, &attempt, after(181)).await.unwrap(), Gate::FenceLost);
+    assert_eq!(store.mark_sending(&first, &attempt, after(181), LEASE).await.unwrap(), Gate::FenceLost);
 }
 
 #[tokio::test]
@@ -94,9 +95,9 @@ async fn a_holder_who_lost_the_lease_brings_a_success_but_passes_no_verdict() {
     let id = import(&store, "user-1", "one").await;
     let (first_attempt, second_attempt) = (attempt(), attempt());
     let first = claim(&store, &id, now()).await;
-    assert_eq!(store.mark_sending(&first, &first_attempt, now()).await.unwrap(), Gate::Open);
+    assert_eq!(store.mark_sending(&first, &first_attempt, now(), LEASE).await.unwrap(), Gate::Open);
     let second = claim(&store, &id, after(120)).await;
-    assert_eq!(store.mark_sending(&second, &second_attempt, after(121)).await.unwrap(), Gate::Open);
+    assert_eq!(store.mark_sending(&second, &second_attempt, after(121), LEASE).await.unwrap(), Gate::Open);
     let verdict = store.commit_verdict(&first, dead(&first, &first_attempt), after(122)).await.unwrap();
     assert!(matches!(verdict, VerdictCommitted::FenceLost));
     let committed = store.commit_success(&first.source(), success(&first_attempt, "two"), after(122)).await.unwrap();
@@ -138,10 +139,10 @@ async fn an_import_during_a_refresh_wins() {
     let id = import(&store, "user-1", "one").await;
     let leased = claim(&store, &id, now()).await;
     let attempt = attempt();
-    assert_eq!(store.mark_sending(&leased, &attempt, now()).await.unwrap(), Gate::Open);
+    assert_eq!(store.mark_sending(&leased, &attempt, now(), LEASE).await.unwrap(), Gate::Open);
     let placed = store.create_or_replace(new_grant("user-1", "imported"), fresh, after(1)).await.unwrap();
     assert!(matches!(&placed, Placed::Replaced(record) if record.connection.id == id));
-    assert_eq!(store.mark_sending(&leased, &attempt, after(2)).await.unwrap(), Gate::GrantChanged);
+    assert_eq!(store.mark_sending(&leased, &attempt, after(2), LEASE).await.unwrap(), Gate::GrantChanged);
     let committed = store.commit_success(&leased.source(), success(&attempt, "older"), after(2)).await.unwrap();
     assert!(matches!(committed, Committed::Superseded { .. }));
     assert_eq!(access(&store, &record(&store, &id).await), "access-token-imported");

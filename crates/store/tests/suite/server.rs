@@ -1,72 +1,15 @@
-//! What only a server can be: held by another process, gone for a while, too old, somebody else's.
+//! What only a server can be: gone for a while, too old, somebody else's.
 
-use evergrant_store::refresh::{Claim, Committed, RefreshedFrom};
+use evergrant_store::refresh::{Committed, RefreshedFrom};
 use evergrant_store::{OpenError, Store, StoreError, Trouble};
 
 use super::support::*;
-
-/// The same database from another data folder, as from another machine.
-fn elsewhere(home: &Home) -> (tempfile::TempDir, Result<Store, OpenError>) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut options = home.options();
-    options.data_dir = folder.path().to_owned();
-    let opened = Store::open(&options, entropy(), now());
-    (folder, opened)
-}
-
-#[tokio::test]
-async fn a_second_process_on_the_database_is_refused_until_the_first_lets_go() {
-    let home = Home::new();
-    let store = home.with_strava().await;
-    let (_folder, refused) = elsewhere(&home);
-    let error = refused.unwrap_err();
-    assert!(matches!(error, OpenError::Held { .. }), "{error}");
-    assert!(error.to_string().contains(store.node().as_str()), "{error}");
-    let id = import(&store, "ann", "one").await;
-    store.close().await;
-    let (_folder, opened) = elsewhere(&home);
-    let opened = opened.unwrap();
-    assert_eq!(access(&opened, &record(&opened, &id).await), "access-token-one");
-    opened.close().await;
-}
-
-#[tokio::test]
-async fn a_holder_that_gave_no_sign_for_long_is_replaced_and_can_do_nothing_more() {
-    let home = Home::new();
-    let first = home.with_strava().await;
-    let id = import(&first, "ann", "one").await;
-    home.alter("UPDATE holder SET beat_at = beat_at - 179000");
-    assert!(matches!(elsewhere(&home).1, Err(OpenError::Held { .. })));
-    home.alter("UPDATE holder SET beat_at = beat_at - 180000");
-    let (_folder, second) = elsewhere(&home);
-    let second = second.unwrap();
-    let error = first.claim(&id, now(), LEASE).await.unwrap_err();
-    assert!(matches!(error, StoreError::Unavailable { trouble: Trouble::TakenOver, .. }), "{error}");
-    let error = first.token_record(&id, true).await.unwrap_err();
-    assert!(matches!(error, StoreError::Unavailable { trouble: Trouble::TakenOver, .. }), "{error}");
-    assert!(matches!(second.claim(&id, now(), LEASE).await.unwrap(), Claim::Leased(_)));
-    first.close().await;
-    second.check(now()).await.unwrap();
-}
-
-#[tokio::test]
-async fn two_processes_that_start_at_one_moment_make_one_installation() {
-    let home = Home::new();
-    let both: Vec<_> = std::thread::scope(|scope| {
-        let starts: Vec<_> = (0..2).map(|_| scope.spawn(|| elsewhere(&home))).collect();
-        starts.into_iter().map(|start| start.join().expect("it ends")).collect()
-    });
-    let opened: Vec<_> = both.iter().filter(|(_, opened)| opened.is_ok()).collect();
-    let refused: Vec<_> = both.iter().filter(|(_, opened)| matches!(opened, Err(OpenError::Held { .. }))).collect();
-    assert_eq!((opened.len(), refused.len()), (1, 1), "{both:?}");
-    assert_eq!(home.number("SELECT COUNT(*) FROM data_keys"), 1);
-}
 
 #[tokio::test]
 async fn a_schema_that_is_newer_than_the_binary_is_refused() {
     let home = Home::new();
     home.open().close().await;
-    home.alter("UPDATE holder SET schema = 99");
+    home.alter("UPDATE turn SET schema = 99, writes_from = 99");
     let error = home.try_open().unwrap_err();
     assert!(matches!(error, OpenError::SchemaNewer { found: 99, .. }), "{error}");
     assert!(error.to_string().contains("later version"), "{error}");
@@ -142,7 +85,7 @@ async fn a_commit_whose_connection_broke_after_it_held_is_answered_as_one_that_h
     let mut under_way = tokio::task::JoinSet::new();
     under_way.spawn(async move { committing.commit_success(&from, commit, now()).await });
     let waiting = "SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND pid IN \
-                   (SELECT pid FROM pg_locks JOIN pg_class ON pg_class.oid = relation WHERE relname = 'holder' \
+                   (SELECT pid FROM pg_locks JOIN pg_class ON pg_class.oid = relation WHERE relname = 'turn' \
                    AND relnamespace = current_schema()::regnamespace)";
     while home.number(waiting) == 0 {
         tokio::task::yield_now().await;

@@ -7,7 +7,7 @@ mod integrations;
 mod machine;
 mod report;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::client::{Client, Route};
 use super::console::Console;
@@ -77,7 +77,7 @@ impl Doctor {
     }
 
     async fn there(&self, client: &Client, console: &Console) -> Result<Vec<Check>> {
-        let mut checks = vec![ready(client).await?];
+        let mut checks = vec![ready(client).await?, adopted(client).await?];
         checks.extend(what_is_registered(client, console).await?);
         let why = "a running service shows none; run the doctor on the data folder while it is stopped";
         checks.push(Check::skipped("stored_values", why));
@@ -97,9 +97,62 @@ fn does_not_open(error: &StartError) -> Check {
     Check::of(name, "does not open", vec![Finding::new(error.to_string(), remedy)])
 }
 
+/// Whether the database is the one that has been served all the time, or has been adopted.
+async fn adopted(client: &Client) -> Result<Check> {
+    let ready = match client.get(Route::root("readyz")).await {
+        Ok(ready) => ready,
+        // Told by another check.
+        Err(CliError::Problem(_)) => Value::Null,
+        Err(error) => return Err(error),
+    };
+    if ready.pointer("/checks/refresher").and_then(Value::as_str) != Some("quarantined") {
+        return Ok(Check::of("deployment", "the database is the latest of this deployment", Vec::new()));
+    }
+    let what = "the database is a restored or copied one: live tokens are served, and nothing is refreshed";
+    let remedy = "Look at what has been spent since: evergrant adopt --dry-run. Then, when no other service refreshes these \
+                  grants: evergrant adopt.";
+    let mut findings = vec![Finding::new(what.to_owned(), remedy)];
+    // A key that may not adopt learns that there is something to adopt, and no more.
+    if let Ok(told) = client.post(Route::v1(&["quarantine", "adopt"]), &json!({ "dry_run": true })).await {
+        findings.extend(what_was_spent(&told));
+    }
+    Ok(Check::of("deployment", "in quarantine", findings))
+}
+
+/// What an adoption would do with the grants that were used since, by name.
+fn what_was_spent(told: &Value) -> Vec<Finding> {
+    const STANDINGS: [(&str, &str, &str); 2] = [
+        (
+            "spent",
+            "their refresh tokens have been spent since, and the answers are lost",
+            "An adoption never sends them; their people reconnect",
+        ),
+        (
+            "tried",
+            "their refresh tokens have been spent since, where a second sending does no harm",
+            "An adoption tries them once",
+        ),
+    ];
+    let all = told["connections"].as_array().map_or(&[][..], Vec::as_slice);
+    let of = |standing: &str| {
+        let named = all.iter().filter(|one| one["standing"] == standing);
+        named.filter_map(|one| one["connection_id"].as_str()).collect::<Vec<_>>()
+    };
+    let found = STANDINGS.iter().filter_map(|(standing, what, remedy)| {
+        let ids = of(standing);
+        let what = format!("{} connections are `{standing}`: {what} ({})", ids.len(), ids.join(", "));
+        (!ids.is_empty()).then(|| Finding::new(what, *remedy))
+    });
+    found.collect()
+}
+
 async fn ready(client: &Client) -> Result<Check> {
     match client.get(Route::root("readyz")).await {
-        Ok(_) => Ok(Check::of("service", "ready", Vec::new())),
+        Ok(said) => {
+            let nodes = said["nodes"]["living"].as_u64().filter(|living| *living > 1);
+            let what = nodes.map_or_else(|| "ready".to_owned(), |living| format!("ready; {living} nodes live"));
+            Ok(Check::of("service", what, Vec::new()))
+        }
         Err(CliError::Problem(problem)) => {
             let remedy = "Look at the service's log; it goes on trying by itself.";
             Ok(Check::of("service", "not ready", vec![Finding::new(problem.to_string(), remedy)]))
@@ -110,11 +163,17 @@ async fn ready(client: &Client) -> Result<Check> {
 
 async fn here(client: &Client, console: &Console) -> Result<Vec<Check>> {
     let mut checks = vec![
+        adopted(client).await?,
         Check::of("database", "opens, and is of this version", Vec::new()),
         Check::of("key_ring", "the master key opens it", Vec::new()),
     ];
     checks.extend(what_is_registered(client, console).await?);
     let Some(app) = client.app() else { return Ok(checks) };
+    if let Some(nodes) = app.service().store.nodes() {
+        // This command is one of them while it runs.
+        let others = nodes.living.saturating_sub(1);
+        checks.push(Check::of("nodes", format!("{others} others work on this database"), Vec::new()));
+    }
     let odd = app.service().values_that_cannot_be_tokens().await;
     let odd = odd.map_err(|refusal| CliError::Refused(refusal.to_string()))?;
     let findings = odd.iter().map(|odd| {

@@ -7,6 +7,7 @@ mod connections;
 mod integrations;
 mod keys;
 mod operations;
+mod quarantine;
 mod subjects;
 mod webhooks;
 
@@ -28,6 +29,7 @@ pub use keys::{AuditEntry, KeyView, MasterKeyRotated, NewKey, NewKeyAnswer};
 pub use operations::{
     BulkRefresh, EventView, ExpiringSoon, IntegrationStats, JobState, JobView, OutcomeCount, Stats, Sweep, SweepEntry,
 };
+pub use quarantine::{Adopt, Adopted, QuarantineView, Standing};
 pub use subjects::{
     ContactView, Erased, HealthAction, HealthEntry, NotificationView, Preferences, QuietHoursView, SubjectHealth,
     SubjectRefresh, SubjectRefreshed, SubjectSession,

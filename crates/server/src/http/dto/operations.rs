@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-use super::SeenStatus;
+use super::{QuarantineView, SeenStatus};
 pub use crate::service::jobs::JobState;
 
 /// Which connections to refresh; all conditions that are given must hold.
@@ -123,6 +123,9 @@ pub struct Stats {
     pub refresh_lag: u64,
     /// Refreshes under way.
     pub in_flight: u64,
+    /// Why nothing is refreshed: the database is a restored or copied one that the operator has not adopted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantine: Option<QuarantineView>,
 }
 
 /// One integration in numbers.

@@ -10,6 +10,7 @@ pub mod integrations;
 pub mod keys;
 pub mod operation;
 pub mod providers;
+pub mod quarantine;
 pub mod show;
 pub mod subjects;
 pub mod tokens;

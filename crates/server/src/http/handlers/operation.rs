@@ -28,16 +28,30 @@ pub async fn healthz() -> Json<Value> {
 
 /// Whether calls should be sent here
 ///
-/// With the database, the key ring and the refresher; 503 while it stops.
+/// With the database, the key ring and the refresher; where several nodes work on one database also with what is heard of the
+/// others, and how many live. 503 while it stops. The refresher is `quarantined` on a restored or copied database that the
+/// operator has not adopted: live tokens are served, and nothing is refreshed.
 #[utoipa::path(get, path = "/readyz", tag = tag::OPERATION,
     responses((status = 200, description = "Ready", body = Object), (status = 503, description = "Not ready; what is not", body = Object)))]
 pub async fn readyz(State(shell): State<Shell>) -> Response {
     let ready = shell.service().ready().await;
     let status = if ready.all() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = |good: bool| if good { "ok" } else { "failed" };
-    let checks = json!({ "database": word(ready.database), "key_ring": word(ready.key_ring), "refresher": word(ready.refresher) });
+    let refresher = if ready.quarantined && ready.refresher { "quarantined" } else { word(ready.refresher) };
+    let mut checks =
+        json!({ "database": word(ready.database), "key_ring": word(ready.key_ring), "refresher": refresher });
     let status_word = if ready.all() { "ok" } else { "unavailable" };
-    (status, Json(json!({ "status": status_word, "checks": checks }))).into_response()
+    if ready.nodes.is_some() {
+        checks["feed"] = word(ready.hears()).into();
+    }
+    let mut body = json!({ "status": status_word, "checks": checks });
+    if let Some(nodes) = ready.nodes {
+        body["nodes"] = json!({ "living": nodes.living, "feed_confirmed_seconds_ago": nodes.silence.as_secs() });
+    }
+    if let Some(detail) = ready.detail {
+        body["detail"] = detail.into();
+    }
+    (status, Json(body)).into_response()
 }
 
 /// Metrics

@@ -412,6 +412,7 @@ pub fn stats(figures: Figures) -> Stats {
         integrations: figures.integrations.into_iter().map(one).collect(),
         refresh_lag: figures.refresh_lag.as_secs(),
         in_flight: figures.in_flight,
+        quarantine: figures.quarantine.map(super::quarantine::view),
     }
 }
 

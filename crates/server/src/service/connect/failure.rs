@@ -188,6 +188,7 @@ impl From<&Refusal> for Failure {
             | Refusal::Invalid { .. }
             | Refusal::NeedsReauth { .. }
             | Refusal::NoRefreshToken
+            | Refusal::Quarantined
             | Refusal::RateLimited { .. }
             | Refusal::Internal { .. } => Failure::Internal,
         }

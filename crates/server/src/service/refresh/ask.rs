@@ -79,6 +79,8 @@ pub enum TokenRefusal {
     },
     /// The operator has paused the integration.
     IntegrationPaused,
+    /// The database waits for the operator to adopt it.
+    Quarantined,
     /// No live token, and the provider refused without saying why.
     ProviderError {
         /// The last outcome.
@@ -159,8 +161,11 @@ impl Question<'_> {
             return if live { self.hand_out(record, false) } else { Err(barred) };
         }
         let id = &record.connection.id;
+        #[cfg(feature = "planted")]
+        let _caller = super::planted::GoesWithCaller(self.refresher.clone(), id.clone());
         let flight = self.refresher.fly(id, Trigger::Demand(self.min_ttl));
         let landed = tokio::select! {
+            biased;
             landing = flight => Some(landing),
             () = self.refresher.0.clock.sleep(wait) => None,
         };
@@ -227,6 +232,9 @@ impl Question<'_> {
     }
 
     fn barred(&self) -> Option<TokenRefusal> {
+        if self.refresher.0.store.quarantine().is_some() {
+            return Some(TokenRefusal::Quarantined);
+        }
         if self.integration.paused {
             return Some(TokenRefusal::IntegrationPaused);
         }
@@ -250,6 +258,7 @@ impl Question<'_> {
         match why {
             NotSent::Gone => TokenRefusal::NotFound,
             NotSent::Paused => TokenRefusal::IntegrationPaused,
+            NotSent::Quarantined => TokenRefusal::Quarantined,
             NotSent::Misconfigured => self.barred().unwrap_or_else(|| self.under_way()),
             NotSent::Storage | NotSent::Unreadable => TokenRefusal::StorageUnavailable { retry_after: STORAGE_RETRY },
             NotSent::NoRefreshToken => TokenRefusal::NoToken,

@@ -5,6 +5,7 @@
 //! by generation and fence).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use evergrant_core::circuit::Trial;
 use evergrant_core::connection::Status;
@@ -12,12 +13,13 @@ use evergrant_core::id::ConnectionId;
 use evergrant_core::integration::{Health, Integration};
 use evergrant_core::lifecycle::{self, Circumstances, Event};
 use evergrant_core::outcome::{Class, Failure};
+use evergrant_core::planted::{self, Bug};
 use evergrant_core::policy::Policy;
 use evergrant_core::provider::Unfilled;
-use evergrant_core::schedule;
+use evergrant_core::schedule::{self, MinTtl};
 use evergrant_core::time::Timestamp;
-use evergrant_store::StoreError;
 use evergrant_store::refresh::{Claim, Leased};
+use evergrant_store::{StoreError, Watch};
 
 use super::gate::{Gate, Probe, Slot, Urgency};
 use super::judge::Judgement;
@@ -36,6 +38,8 @@ pub(super) struct Flight<'a> {
     pub(super) unfilled: Option<Unfilled>,
     pub(super) policy: Policy,
     pub(super) gate: Arc<Gate>,
+    /// The generation of the grant when it began.
+    generation: Option<u64>,
 }
 
 /// Flies: from the claim to the commit.
@@ -59,31 +63,80 @@ async fn try_fly(
     trigger: Trigger,
     slot: Option<Slot>,
 ) -> Result<Landing, StoreError> {
-    let inner = &refresher.0;
-    let Some(flight) = Flight::of(refresher, id, trigger).await? else { return Ok(Landing::NotSent(NotSent::Gone)) };
-    if let Trigger::Judge(judgement) = trigger {
-        return flight.judged(judgement).await;
+    let mut slot = slot;
+    // Before anything is read: what another node commits from now on is told.
+    let watch = refresher.0.store.watch(id);
+    loop {
+        let Some(flight) = Flight::of(refresher, id, trigger).await? else {
+            return Ok(Landing::NotSent(NotSent::Gone));
+        };
+        let landing = flight.tried_once(slot.take()).await?;
+        // Nobody waits for a flight in the background, and its place is wanted by others.
+        let Landing::NotSent(NotSent::Elsewhere { until }) = landing else { return Ok(landing) };
+        if trigger == Trigger::Background {
+            return Ok(landing);
+        }
+        if let Some(landing) = flight.ended_elsewhere(&watch, until).await? {
+            return Ok(landing);
+        }
     }
-    let _probe = match flight.barred() {
-        Ok(probe) => probe,
-        Err(why) => return Ok(Landing::NotSent(why)),
-    };
-    let urgency = if trigger == Trigger::Background { Urgency::Background } else { Urgency::Waiting };
-    let _slot = match slot {
-        Some(slot) => Some(slot),
-        None => flight.gate.slot(urgency).await,
-    };
-    let rate = flight.integration.provider.refresh_rate_per_minute;
-    let pause = flight.gate.take_rate(rate, inner.clock.now());
-    if !pause.is_zero() {
-        inner.clock.sleep(pause).await;
-    }
-    let landed = flight.claimed().await;
-    flight.tried(landed.as_ref().ok());
-    landed
 }
 
 impl<'a> Flight<'a> {
+    /// One try; ends at once where another node has the lease.
+    async fn tried_once(&self, slot: Option<Slot>) -> Result<Landing, StoreError> {
+        let (flight, inner, trigger) = (self, self.inner, self.trigger);
+        if let Trigger::Judge(judgement) = trigger {
+            return flight.judged(judgement).await;
+        }
+        if inner.store.quarantine().is_some() {
+            return Ok(Landing::NotSent(NotSent::Quarantined));
+        }
+        let _probe = match flight.barred() {
+            Ok(probe) => probe,
+            Err(why) => return Ok(Landing::NotSent(why)),
+        };
+        let urgency = if trigger == Trigger::Background { Urgency::Background } else { Urgency::Waiting };
+        let _slot = match slot {
+            Some(slot) => Some(slot),
+            None => flight.gate.slot(urgency).await,
+        };
+        let rate = flight.integration.provider.refresh_rate_per_minute.map(|rate| super::share(rate, inner.nodes()));
+        let pause = flight.gate.take_rate(rate, inner.clock.now());
+        if !pause.is_zero() {
+            inner.clock.sleep(pause).await;
+        }
+        let landed = flight.claimed().await;
+        flight.tried(landed.as_ref().ok());
+        landed
+    }
+
+    /// Waits until another node has ended its refresh, or may not be at it any more. What it brought is the outcome of this
+    /// flight too; none: it is to be looked at again.
+    async fn ended_elsewhere(&self, watch: &Watch, until: Timestamp) -> Result<Option<Landing>, StoreError> {
+        let rest = until.until_from(self.inner.clock.now()).max(Duration::from_millis(20));
+        tokio::select! {
+            () = watch.changed() => {}
+            () = self.inner.clock.sleep(rest) => {}
+            () = self.inner.stop.cancelled() => return Ok(Some(Landing::NotSent(NotSent::Elsewhere { until }))),
+        }
+        let Some(record) = self.inner.store.token_record(self.id, true).await? else {
+            return Ok(Some(Landing::NotSent(NotSent::Gone)));
+        };
+        let life = &record.connection.life;
+        if life.grant.as_ref().map(|facts| facts.generation) != self.generation {
+            return Ok(Some(Landing::Refreshed(record)));
+        }
+        let min_ttl = match self.trigger {
+            Trigger::Demand(min_ttl) => min_ttl,
+            _ => MinTtl::Default,
+        };
+        let now = self.inner.clock.now();
+        let wanted = schedule::demand(life, &self.integration.provider, &self.policy, min_ttl, now);
+        let over = !matches!(wanted, schedule::Demand::Refresh { .. });
+        Ok(over.then_some(Landing::NotSent(NotSent::Changed)))
+    }
+
     /// What is fixed for a flight of this connection; none if it or its integration is gone.
     pub(super) async fn of(
         refresher: &'a Refresher,
@@ -100,8 +153,9 @@ impl<'a> Flight<'a> {
         let kind = record.connection.account.as_ref().and_then(|account| account.kind.as_deref());
         let integration = integration.of_kind(kind);
         let policy = integration.policy(&inner.base);
-        let gate = inner.gates.of(&integration.name, &policy);
-        Ok(Some(Flight { refresher, inner, id, trigger, integration, unfilled, policy, gate }))
+        let gate = inner.gate(&integration.name, &policy);
+        let generation = record.connection.life.grant.as_ref().map(|facts| facts.generation);
+        Ok(Some(Flight { refresher, inner, id, trigger, integration, unfilled, policy, gate, generation }))
     }
 
     /// Why nothing may be sent through this integration at all; else, where it is misconfigured, the one probe.
@@ -149,15 +203,15 @@ impl<'a> Flight<'a> {
     /// Step 1: the lease. Then everything is looked at again.
     async fn claimed(&self) -> Result<Landing, StoreError> {
         let now = self.inner.clock.now();
-        let leased = match self.inner.store.claim(self.id, now, self.policy.lease).await? {
+        let lease = if planted::is(Bug::ShortLease) { self.policy.lease / 20 } else { self.policy.lease };
+        let leased = match self.inner.store.claim(self.id, now, lease).await? {
             Claim::Leased(leased) => *leased,
             Claim::Busy { until, .. } => return Ok(Landing::NotSent(NotSent::Elsewhere { until })),
             Claim::Gone => return Ok(Landing::NotSent(NotSent::Gone)),
         };
         if let Some(intent) = leased.open_intent.clone() {
             // A process died between sending and writing down what came: nobody can answer it any more.
-            let failure = Failure::ambiguous("the service ended while the provider's answer was on its way");
-            return self.land(leased, Sent::failed(failure, intent.attempt, intent.sending_at)).await;
+            return self.land(leased, Sent::orphaned(intent.attempt, intent.sending_at)).await;
         }
         if let Some(suspect) = leased.connection.life.suspect.filter(|_| self.trigger != Trigger::Force) {
             match self.gate.trial(self.id, suspect.since, &self.policy, now) {
@@ -186,6 +240,7 @@ impl<'a> Flight<'a> {
         if self.ends_soon(&leased) {
             return self.tell_end(leased).await;
         }
+        self.gate.first_try();
         match self.connected(&leased).await {
             Ok(way) => self.sent(leased, way).await,
             Err(Unconnected::Barred(why)) => {

@@ -1,8 +1,9 @@
 //! What each integration allows: concurrency, rate, pauses, circuit breaker, retry budget and the mass-verdict brake.
 //!
-//! Kept in this process alone: every node protects the provider from itself. The lock is held for arithmetic only.
+//! Kept in this process alone: every node protects the provider from itself, with its share of what the integration allows.
+//! The lock is held for arithmetic only.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,16 +20,16 @@ const UNCONFIRMED_PAUSE: Duration = Duration::from_secs(15 * 60);
 /// The gates of all integrations.
 #[derive(Debug, Default)]
 pub struct Gates {
-    by_name: Mutex<HashMap<IntegrationName, Arc<Gate>>>,
+    by_name: Mutex<BTreeMap<IntegrationName, Arc<Gate>>>,
 }
 
 impl Gates {
     /// The gate of an integration; made at its first use. Another concurrency counts for those who come after.
-    pub fn of(&self, name: &IntegrationName, policy: &Policy) -> Arc<Gate> {
+    pub fn of(&self, name: &IntegrationName, concurrency: u32) -> Arc<Gate> {
         let mut gates = lock(&self.by_name);
-        let gate = gates.entry(name.clone()).or_insert_with(|| Arc::new(Gate::new(policy.concurrency, Arc::default())));
-        if gate.concurrency != policy.concurrency {
-            *gate = Arc::new(Gate::new(policy.concurrency, gate.state.clone()));
+        let gate = gates.entry(name.clone()).or_insert_with(|| Arc::new(Gate::new(concurrency, Arc::default())));
+        if gate.concurrency != concurrency {
+            *gate = Arc::new(Gate::new(concurrency, gate.state.clone()));
         }
         gate.clone()
     }

@@ -27,6 +27,8 @@ pub(crate) enum Judgement {
     },
     /// The provider refused our client for this connection and accepts it for another one.
     ClientCleared,
+    /// The database is an older one, and its refresh token has been spent since.
+    Superseded,
     /// Its token ended long ago, and an open breaker keeps it from being renewed.
     Stalled,
 }
@@ -47,6 +49,12 @@ impl Refresher {
                 }
             });
         }
+    }
+
+    /// Marks a connection whose refresh token has been spent since the database was copied; false if it could not be done.
+    pub(crate) async fn superseded(&self, id: &ConnectionId) -> bool {
+        let landed = self.fly(id, Trigger::Judge(Judgement::Superseded)).await;
+        matches!(landed, Landing::NotSent(NotSent::NotDue | NotSent::Gone))
     }
 
     /// Tells of an outage: `trouble`, once, to each connection whose token ended 15 minutes ago while the breaker of its
@@ -101,7 +109,8 @@ impl Flight<'_> {
         };
         let life = leased.connection.life.clone();
         // A sending that nobody has decided is settled first, by the next refresh.
-        let event = self.event(judgement, &life).filter(|_| leased.open_intent.is_none());
+        let event =
+            self.event(judgement, &life).filter(|_| leased.open_intent.is_none() || judgement == Judgement::Superseded);
         let changed = event.map(|event| lifecycle::advance(life.clone(), event, &self.around(&leased, false), now));
         match changed.filter(|transition| transition.life != life) {
             Some(transition) => {
@@ -130,6 +139,7 @@ impl Flight<'_> {
                 Some(Event::Failed { failure, sent_at: last.at })
             }
             Judgement::Stalled => Some(Event::Stalled),
+            Judgement::Superseded => Some(Event::Superseded),
         }
     }
 }
@@ -138,6 +148,7 @@ const fn class(judgement: Judgement) -> Class {
     match judgement {
         Judgement::BrakePulled | Judgement::BrakeReleased { .. } => Class::InvalidGrant,
         Judgement::ClientCleared => Class::AuthRejected,
+        Judgement::Superseded => Class::Ambiguous,
         Judgement::Stalled => Class::Unavailable,
     }
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use evergrant_core::connection::{Life, ReauthReason, Status, Uncertain};
 use evergrant_core::grant::{Grant, GrantFacts};
 use evergrant_core::id::{AttemptId, ConnectionId};
-use evergrant_core::integration::Health;
 use evergrant_core::lifecycle::{self, Event, Transition};
 use evergrant_core::lifetime::{Expiry, TokenSet};
 use evergrant_core::notice::NoticeKind;
 use evergrant_core::outcome::{Class, Failure, Outcome};
+use evergrant_core::planted::{self, Bug};
 use evergrant_core::provider::ReplayKind;
 use evergrant_core::secret::RefreshToken;
 use evergrant_core::time::Timestamp;
@@ -27,10 +27,10 @@ use super::{CUT_OFF, Landing, NotSent, Refresher, Trigger};
 use crate::provider::Answer;
 
 /// The pause between tries of a commit that must hold.
-const COMMIT_RETRY: Duration = Duration::from_millis(250);
+pub(super) const COMMIT_RETRY: Duration = Duration::from_millis(250);
 
 /// Which sending an outcome is of.
-struct Of {
+pub(super) struct Of {
     attempt: AttemptId,
     sent_at: Timestamp,
 }
@@ -60,11 +60,18 @@ pub(super) async fn land_journalled(
         return Ok(());
     }
     let of = Of { attempt: entry.attempt.clone(), sent_at: entry.sent_at };
-    match refresher.0.store.claim(id, refresher.0.clock.now(), flight.policy.lease).await? {
+    // Whoever of this process holds it commits by generation.
+    match refresher.0.store.claim_again(id, refresher.0.clock.now(), flight.policy.lease).await? {
         // An answer to a later generation than the stored one is newer all the more: the database lost some.
-        Claim::Leased(leased) if leased.generation <= generation => {
+        Claim::Leased(mut leased) if leased.generation <= generation => {
+            leased.generation = generation;
             let sent = Sent::found(outcome, of.attempt, of.sent_at, cut_off.is_none());
             flight.land(*leased, sent).await.map(drop)
+        }
+        // It was the stored grant once, and has been spent.
+        Claim::Leased(leased) if found.committed => {
+            let next_at = flight.next_at(&leased);
+            refresher.0.store.release(*leased, next_at).await
         }
         Claim::Leased(leased) => {
             flight.spare(&leased, outcome, &of, generation).await;
@@ -134,7 +141,9 @@ impl Flight<'_> {
             Outcome::Success(_) => (Class::Success, None),
             Outcome::Failure(failure) => (failure.class, failure.retry_after),
         };
-        self.gate.ended(self.id, (class, retry_after), sent.admitted.take(), &self.policy, now);
+        if sent.of_provider {
+            self.gate.ended(self.id, (class, retry_after), sent.admitted.take(), &self.policy, now);
+        }
         self.inner.metrics.refreshed(&self.integration.name, class, now.since(sent.sent_at));
         let of = Of { attempt: sent.attempt, sent_at: sent.sent_at };
         let landing = match sent.outcome {
@@ -154,9 +163,11 @@ impl Flight<'_> {
         let sent_from = from.or(leased.grant.as_deref());
         let rotated = tokens.refresh_token.is_some();
         let facts = self.facts(leased, &tokens, of.sent_at);
+        let facts = if whole { facts } else { facts.with_lifetime_of(before.grant.as_ref()) };
+        let kept = sent_from.and_then(|grant| grant.refresh_token.clone());
         let grant = Grant {
             access_token: Some(tokens.access_token),
-            refresh_token: tokens.refresh_token.or_else(|| sent_from.and_then(|grant| grant.refresh_token.clone())),
+            refresh_token: tokens.refresh_token.or(kept.filter(|_| !planted::is(Bug::EmptyRefreshTokenErases))),
             token_type: tokens.token_type,
         };
         let around = self.around(leased, false);
@@ -178,9 +189,16 @@ impl Flight<'_> {
             account: None,
             life: transition.life,
         };
+        #[cfg(feature = "planted")]
+        if let Some(landing) = self.planted_before_commit(leased, &commit, of).await {
+            return landing;
+        }
         let landing = match self.stored(&leased.source(), &commit).await {
             Committed::Stored { record, .. } => Landing::Refreshed(record),
-            Committed::Superseded { record } => Landing::Overtaken(record),
+            Committed::Superseded { record } => {
+                tracing::warn!(connection = %self.id, "an answer came too late: a newer grant is stored. It changes nothing, and is kept as a spare");
+                Landing::Overtaken(record)
+            }
             Committed::Disconnected => Landing::NotSent(NotSent::Gone),
         };
         self.mended().await;
@@ -224,7 +242,7 @@ impl Flight<'_> {
     }
 
     /// No grant came: what follows is stored by fence, if the refresh token that was sent is still the stored one.
-    async fn refuse(&self, leased: &Leased, failure: Failure, of: &Of) -> Landing {
+    pub(super) async fn refuse(&self, leased: &Leased, failure: Failure, of: &Of) -> Landing {
         let now = self.inner.clock.now();
         let class = failure.class;
         let pulled_with = self.counted(class, now);
@@ -365,7 +383,10 @@ impl Flight<'_> {
         loop {
             match self.inner.store.commit_verdict(leased, commit.clone(), self.inner.clock.now()).await {
                 Ok(VerdictCommitted::Stored(record)) => return Some(record),
-                Ok(VerdictCommitted::FenceLost | VerdictCommitted::GrantChanged) => return None,
+                Ok(VerdictCommitted::FenceLost | VerdictCommitted::GrantChanged) => {
+                    tracing::warn!(connection = %self.id, "the outcome of a refresh came too late: another lease or a newer grant holds. It changes nothing");
+                    return None;
+                }
                 Err(error) => {
                     tracing::error!(connection = %self.id, %error, "the outcome of a refresh is not stored yet; it is tried again");
                     self.inner.clock.sleep(COMMIT_RETRY).await;
@@ -405,94 +426,5 @@ impl Flight<'_> {
             reason.into_iter().fold(event, |event, reason| event.with("reason", reason))
         });
         refreshed.into_iter().chain(told).collect()
-    }
-
-    /// The provider refused our client: the first time a second connection is asked, then the integration is stopped.
-    async fn client_refused(&self, failure: &Failure) {
-        // Others may have found out the same meanwhile: what they wrote is looked at again.
-        for _ in 0..3 {
-            let Some(integration) = self.inner.store.integration(&self.integration.name) else { return };
-            let (to, report) = self.after_refusal(&integration.health, failure);
-            let suspected = matches!(to, Health::Suspected { .. }) && integration.health == Health::Ok;
-            let now = self.inner.clock.now();
-            match self.inner.store.change_health(&integration.name, &integration.health, to, report, now).await {
-                Ok(true) if suspected => return self.confirm().await,
-                Ok(true) => return,
-                Ok(false) => {}
-                Err(error) => {
-                    tracing::error!(integration = %integration.name, %error, "the integration's health could not be stored");
-                    return;
-                }
-            }
-        }
-    }
-
-    /// What a refused client makes of an integration's health, and what is told of it.
-    fn after_refusal(&self, health: &Health, failure: &Failure) -> (Health, Report) {
-        let now = self.inner.clock.now();
-        let (since, alone) = match health {
-            Health::Ok => (now, !self.has_company()),
-            Health::Suspected { since, connection, .. } => (*since, connection != self.id),
-            Health::Misconfigured { since, .. } | Health::Mending { since, .. } => (*since, true),
-        };
-        let detail = failure.detail.clone();
-        if !alone {
-            return (Health::Suspected { since, detail, connection: self.id.clone() }, Report::default());
-        }
-        let mut report = Report::default();
-        if !health.is_misconfigured() {
-            let mut alert = NewNotice::new(NoticeKind::OperatorAlert, since);
-            let what = format!(
-                "The provider refuses the OAuth client: {detail}. {} connections wait; none is lost, and nobody was told. \
-                 Mend its client id or secret: everything works again as soon as that is done.",
-                self.inner.store.status_counts(&self.integration.name).living()
-            );
-            alert.detail.insert("what".to_owned(), what.into());
-            report.notices.push(alert);
-            let event = NewEvent::new("integration.misconfigured").with("detail", failure.detail.as_str());
-            report.events.push(event);
-        }
-        (Health::Misconfigured { since, detail, next_probe: Some(now.plus(self.policy.probe_interval)) }, report)
-    }
-
-    /// Whose fault it is, another connection tells at once: nobody should wait for that until one is due.
-    async fn confirm(&self) {
-        match self.inner.store.another_connection(&self.integration.name, self.id).await {
-            Ok(Some(other)) => {
-                let refresher = self.refresher.clone();
-                self.inner.tasks.spawn(async move { drop(refresher.fly(&other, Trigger::Force).await) });
-            }
-            Ok(None) => {}
-            Err(error) => {
-                tracing::error!(integration = %self.integration.name, %error, "no second connection was found");
-            }
-        }
-    }
-
-    /// A success mends an integration that was thought to be misconfigured.
-    async fn mended(&self) {
-        let health = &self.integration.health;
-        if *health == Health::Ok {
-            return;
-        }
-        let mut report = Report::default();
-        if matches!(health, Health::Misconfigured { .. } | Health::Mending { .. }) {
-            report.events.push(NewEvent::new("integration.mended"));
-        }
-        let now = self.inner.clock.now();
-        match self.inner.store.change_health(&self.integration.name, health, Health::Ok, report, now).await {
-            Ok(true) => {
-                if let Health::Suspected { connection, .. } = health
-                    && connection != self.id
-                {
-                    self.refresher.judge(vec![connection.clone()], Judgement::ClientCleared);
-                }
-                self.inner.nudge.notify_one();
-            }
-            Ok(false) => {}
-            Err(error) => {
-                tracing::error!(integration = %self.integration.name, %error, "the integration's health could not be stored");
-            }
-        }
     }
 }

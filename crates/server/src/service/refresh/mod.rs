@@ -4,12 +4,15 @@
 //! their own deadline and share it. The kernel calls providers and the store; what outcomes mean is the core's.
 
 mod ask;
+mod client;
 mod first;
 mod flight;
 mod gate;
 mod judge;
 mod land;
 mod order;
+#[cfg(feature = "planted")]
+mod planted;
 mod recover;
 mod request;
 mod send;
@@ -21,23 +24,24 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use evergrant_core::connection::Connection;
 use evergrant_core::id::{AttemptId, ConnectionId, IntegrationName};
-use evergrant_core::integration::Health;
+use evergrant_core::integration::{Health, Integration};
 use evergrant_core::outcome::{Failure, Outcome};
 use evergrant_core::policy::Policy;
 use evergrant_core::provider::Provider;
-use evergrant_core::schedule::MinTtl;
+use evergrant_core::schedule::{self, MinTtl};
 use evergrant_core::time::Timestamp;
 use evergrant_core::token_answer::{self, AnswerParts, Purpose};
 use evergrant_store::{SharedEntropy, Store, TokenRecord};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, SetOnce};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::SharedClock;
 use crate::metrics::Metrics;
 use crate::provider::{Answer, Transport};
-use gate::{Closed, Gates, Slot};
+use gate::{Closed, Gate, Gates, Slot};
 use judge::Judgement;
 
 /// Why a refresh is wanted.
@@ -98,6 +102,8 @@ pub(crate) enum NotSent {
     },
     /// The grant or the lease changed under it.
     Changed,
+    /// The database may be an older or a copied one, and the operator has not adopted it.
+    Quarantined,
     /// There is no place to land.
     Storage,
     /// The stored grant does not open.
@@ -132,7 +138,14 @@ pub(crate) struct Inner {
     stop: CancellationToken,
     nudge: Notify,
     storage_back_at: Mutex<Timestamp>,
+    /// Sendings that may have been written down and were not made.
+    unsent: Mutex<HashMap<ConnectionId, AttemptId>>,
     public_url: String,
+}
+
+/// One of `nodes` equal shares; at least one.
+fn share(whole: u32, nodes: u32) -> u32 {
+    (whole / nodes.max(1)).max(1)
 }
 
 /// How long nothing is begun after the storage has failed.
@@ -141,6 +154,20 @@ const STORAGE_RETRY: Duration = Duration::from_secs(5);
 impl Inner {
     fn attempt_id(&self) -> AttemptId {
         AttemptId::make(self.clock.now(), self.entropy.id())
+    }
+
+    /// The gate of an integration, with this node's share of what the integration allows.
+    fn gate(&self, name: &IntegrationName, policy: &Policy) -> Arc<Gate> {
+        self.gates.of(name, share(policy.concurrency, self.nodes()))
+    }
+
+    /// How many nodes share what an integration allows.
+    fn nodes(&self) -> u32 {
+        self.store.nodes().map_or(1, |nodes| nodes.living)
+    }
+
+    fn unsent(&self, id: &ConnectionId, attempt: AttemptId) {
+        self.unsent.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), attempt);
     }
 
     /// Spreads what belongs to one connection, always the same way: in 0..1.
@@ -197,8 +224,15 @@ impl Refresher {
             stop,
             nudge,
             storage_back_at,
+            unsent: Mutex::default(),
             public_url,
         }))
+    }
+
+    /// When the background would look at a connection by its schedule.
+    pub(crate) fn scheduled(&self, connection: &Connection, integration: &Integration) -> Option<Timestamp> {
+        let policy = by_schedule(&integration.policy(&self.0.base));
+        schedule::due_at(&connection.life, &integration.provider, &policy, self.0.jitter(&connection.id))
     }
 
     /// How many refreshes are under way.
@@ -231,21 +265,29 @@ impl Refresher {
         if let Some(flight) = flights.get(id) {
             return (flight.clone(), false);
         }
-        let (told, landing) = watch::channel(None);
-        flights.insert(id.clone(), landing.clone());
-        let (refresher, id) = (self.clone(), id.clone());
-        self.0.tasks.spawn(async move {
-            let landed = flight::fly(&refresher, &id, trigger, slot).await;
-            let inner = &refresher.0;
-            if matches!(landed, Landing::NotSent(NotSent::Storage)) {
-                let mut back_at = inner.storage_back_at.lock().unwrap_or_else(PoisonError::into_inner);
-                *back_at = inner.clock.now().plus(STORAGE_RETRY);
-            }
-            inner.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-            told.send_replace(Some(landed));
-            inner.nudge.notify_one();
+        let landed = Landed::default();
+        flights.insert(id.clone(), landed.clone());
+        let aloft = Aloft { refresher: self.clone(), id: id.clone(), landed: landed.clone() };
+        let _task = self.0.tasks.spawn(async move {
+            let landing = flight::fly(&aloft.refresher, &aloft.id, trigger, slot).await;
+            aloft.land(landing).await;
         });
-        (landing, true)
+        #[cfg(feature = "planted")]
+        planted::begun(id, _task.abort_handle());
+        (landed, true)
+    }
+
+    /// A flight that the storage failed may have a lease that nobody uses: it ends as soon as the storage takes that, so
+    /// that the connection need not wait for its end.
+    async fn let_go(&self, id: &ConnectionId) {
+        let inner = &self.0;
+        let unsent = inner.unsent.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        while let Err(error) = inner.store.let_go(id, unsent.as_ref()).await {
+            if !error.is_passing() || inner.stop.is_cancelled() {
+                return;
+            }
+            inner.clock.sleep(land::COMMIT_RETRY).await;
+        }
     }
 
     /// Flies for a reason of the caller's own; begins at once, also if nobody waits for the end. A flight that was under
@@ -260,11 +302,7 @@ impl Refresher {
             let (mut flight, mut is_own) = first;
             let mut flights = 1;
             loop {
-                let landed = match flight.wait_for(Option::is_some).await {
-                    Ok(landing) => landing.clone().unwrap_or(Landing::NotSent(NotSent::Changed)),
-                    // Its task was ended with the process.
-                    Err(_) => Landing::NotSent(NotSent::Storage),
-                };
+                let landed = flight.wait().await.clone();
                 if is_own || flights == FLIGHTS || served(&landed) {
                     return landed;
                 }
@@ -293,8 +331,52 @@ pub(crate) fn by_schedule(policy: &Policy) -> Policy {
     Policy { background: true, ..policy.clone() }
 }
 
-/// Where a flight says how it ended.
-type Landed = watch::Receiver<Option<Landing>>;
+/// Where a flight says how it ended; those who wait hear it in the order in which they came.
+type Landed = Arc<SetOnce<Landing>>;
+
+/// A flight that is under way. Whatever ends it, the next one can begin: also a panic.
+struct Aloft {
+    refresher: Refresher,
+    id: ConnectionId,
+    landed: Landed,
+}
+
+impl Aloft {
+    /// Those who wait hear of a storage that failed at once; the next flight begins when the lease is let go.
+    async fn land(&self, landing: Landing) {
+        let inner = &self.refresher.0;
+        let storage = matches!(landing, Landing::NotSent(NotSent::Storage));
+        if storage {
+            let mut back_at = inner.storage_back_at.lock().unwrap_or_else(PoisonError::into_inner);
+            *back_at = inner.clock.now().plus(STORAGE_RETRY);
+        } else {
+            self.end();
+        }
+        // It is told once: nobody else does before this guard is dropped.
+        let _ = self.landed.set(landing);
+        if storage {
+            self.refresher.let_go(&self.id).await;
+        }
+    }
+
+    /// The next flight may begin.
+    fn end(&self) {
+        let mut flights = self.refresher.0.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        if flights.get(&self.id).is_some_and(|flight| Arc::ptr_eq(flight, &self.landed)) {
+            flights.remove(&self.id);
+        }
+    }
+}
+
+impl Drop for Aloft {
+    fn drop(&mut self) {
+        self.end();
+        if !self.landed.initialized() {
+            let _ = self.landed.set(Landing::NotSent(NotSent::Storage));
+        }
+        self.refresher.0.nudge.notify_one();
+    }
+}
 
 /// How many flights of others are waited for before one of the own begins.
 const FLIGHTS: usize = 4;

@@ -37,6 +37,8 @@ pub enum ForceRefusal {
     NoRefreshToken,
     /// The operator has paused the integration.
     IntegrationPaused,
+    /// The database waits for the operator to adopt it.
+    Quarantined,
     /// The provider refuses the integration's client; it is probed by itself, and at once when it is edited.
     IntegrationMisconfigured,
     /// Another one was forced shortly before, or the provider asked for patience.
@@ -138,6 +140,9 @@ impl Refresher {
         if !schedule::is_renewable(facts, &integration.provider, now) {
             return Err(ForceRefusal::NoRefreshToken);
         }
+        if self.0.store.quarantine().is_some() {
+            return Err(ForceRefusal::Quarantined);
+        }
         if integration.paused {
             return Err(ForceRefusal::IntegrationPaused);
         }
@@ -174,6 +179,7 @@ impl Refresher {
         match why {
             NotSent::Gone => ForceRefusal::NotConnected,
             NotSent::Paused => ForceRefusal::IntegrationPaused,
+            NotSent::Quarantined => ForceRefusal::Quarantined,
             NotSent::NoRefreshToken => ForceRefusal::NoRefreshToken,
             NotSent::Storage | NotSent::Unreadable => ForceRefusal::StorageUnavailable { retry_after: STORAGE_RETRY },
             NotSent::Misconfigured => ForceRefusal::IntegrationMisconfigured,
@@ -184,6 +190,7 @@ impl Refresher {
 
     async fn within<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
+            biased;
             done = work => Some(done),
             () = self.0.clock.sleep(limit) => None,
         }
@@ -255,15 +262,14 @@ impl Refresher {
             _ => return PassOutcome::NotDue,
         };
         let limit = policy.connect_timeout + policy.answer_timeout;
-        let gate = self.0.gates.of(&integration.name, &policy);
+        let gate = self.0.gate(&integration.name, &policy);
         // The place is taken before the flight is known: a caller who joins must not wait behind the background.
         let Some(Some(slot)) = self.within(limit, gate.slot(Urgency::Background)).await else {
             return PassOutcome::Waiting;
         };
-        let (mut flight, _) = self.join(id, trigger, Some(slot));
-        let landed = self.within(limit, flight.wait_for(Option::is_some)).await;
-        let landing = landed.and_then(|landed| landed.ok().and_then(|landing| landing.clone()));
-        self.passed(landing)
+        let (flight, _) = self.join(id, trigger, Some(slot));
+        let landing = self.within(limit, flight.wait()).await;
+        self.passed(landing.cloned())
     }
 
     fn passed(&self, landing: Option<Landing>) -> PassOutcome {
@@ -344,6 +350,10 @@ impl Refresher {
         if self.0.stop.is_cancelled() || !self.0.store.journal().healthy() || back_at > now {
             return STORAGE_RETRY;
         }
+        if self.0.store.quarantine().is_some() {
+            // The adoption is a nudge.
+            return LONGEST;
+        }
         let due = match self.0.store.due(now, &self.blocked(now), PASS).await {
             Ok(due) => due,
             Err(error) => {
@@ -378,7 +388,7 @@ impl Refresher {
                 return false;
             }
         }
-        let gate = self.0.gates.of(&integration.name, &integration.policy(&self.0.base));
+        let gate = self.0.gate(&integration.name, &integration.policy(&self.0.base));
         gate.free_slot().is_some_and(|slot| self.join(&due.id, Trigger::Background, Some(slot)).1)
     }
 

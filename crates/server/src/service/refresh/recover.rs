@@ -11,6 +11,9 @@ use crate::service::Service;
 
 /// How long the journal remembers what was committed: a database that lost its last seconds is put right from it.
 const REMEMBERED: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long other nodes are given to bring in what is in their journals: a token that one of them has spent must not be sent
+/// by another one. All of them notice it within a second.
+const OTHERS: Duration = Duration::from_secs(10);
 
 impl Refresher {
     /// Puts right what can be put right before anything else is sent: answers that no commit followed, answers whose
@@ -20,6 +23,7 @@ impl Refresher {
     /// [`StoreError`] when the database cannot be read or written.
     pub async fn recover(&self, service: &Service) -> Result<(), StoreError> {
         let store = &self.0.store;
+        let quarantined = store.quarantine().is_some();
         let uncommitted = store.journal().uncommitted();
         let lost = store.lost_answers(self.0.clock.now().minus(REMEMBERED)).await?;
         for found in lost.iter().chain(&uncommitted) {
@@ -28,6 +32,8 @@ impl Refresher {
                     self.recover_refresh(found, connection, *generation).await?;
                     store.journal().mark_committed(found.seq);
                 }
+                // Its account would be looked up.
+                EntryKind::Exchange { .. } if quarantined => {}
                 EntryKind::Exchange { session } => {
                     if service.recover_exchange(found).await.is_err() {
                         tracing::error!(%session, "an exchange in the journal could not be finished; it is tried at the next start");
@@ -35,7 +41,35 @@ impl Refresher {
                 }
             }
         }
-        for intent in store.open_intents().await? {
+        if quarantined {
+            return Ok(());
+        }
+        self.settle_open_intents().await
+    }
+
+    /// Brings in what the database server has lost of what it had answered; nothing is sent before.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read or written.
+    pub async fn put_right(&self) -> Result<(), StoreError> {
+        let store = &self.0.store;
+        let lost = store.lost_answers(self.0.clock.now().minus(REMEMBERED)).await?;
+        for found in &lost {
+            if let EntryKind::Refresh { connection, generation } = &found.entry.kind {
+                self.recover_refresh(found, connection, *generation).await?;
+            }
+        }
+        if self.0.nodes() > 1 {
+            self.0.clock.sleep(OTHERS).await;
+        }
+        tracing::warn!(answers = lost.len(), "what the database had lost of the providers' answers is in it again");
+        store.is_right_again();
+        self.nudge();
+        Ok(())
+    }
+
+    async fn settle_open_intents(&self) -> Result<(), StoreError> {
+        for intent in self.0.store.open_intents(Some(self.0.clock.now())).await? {
             // Flown under a lease: the unanswered sending becomes an uncertain attempt, and nothing is sent for it.
             drop(self.join(&intent.connection, Trigger::Background, None));
         }

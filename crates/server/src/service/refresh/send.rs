@@ -3,13 +3,15 @@
 //! One sending at a time, and never a second one for the same token before the first has ended: with a whole answer, or
 //! with its connection closed. What an answer means is told in [`super::land`].
 
-use std::time::Duration;
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
 
 use evergrant_core::circuit::Admission;
 use evergrant_core::grant::Grant;
 use evergrant_core::id::AttemptId;
 use evergrant_core::lifecycle;
 use evergrant_core::outcome::{Class, Failure, Outcome};
+use evergrant_core::planted::{self, Bug};
 use evergrant_core::provider::Renewal;
 use evergrant_core::schedule;
 use evergrant_core::secret::ClientSecret;
@@ -25,6 +27,9 @@ use super::gate::Admitted;
 use super::{Landing, NotSent};
 use crate::provider::{Answer, Limits, Line, SendError};
 
+/// How often a sending is written down that is held up each time.
+const MARKS: usize = 5;
+
 /// How one sending ended, as durable as it can be before the commit.
 pub(super) struct Sent {
     pub(super) outcome: Outcome,
@@ -35,18 +40,35 @@ pub(super) struct Sent {
     /// What was sent, where it was not the stored grant: what an answer leaves out is taken from there.
     pub(super) from: Option<Box<Grant>>,
     pub(super) admitted: Option<Admitted>,
+    /// Whether it says something of the provider: a sending that a process of our own did not survive does not.
+    pub(super) of_provider: bool,
 }
 
 impl Sent {
     /// Found in the journal at the start.
     pub(super) fn found(outcome: Outcome, attempt: AttemptId, sent_at: Timestamp, whole: bool) -> Self {
-        Sent { outcome, attempt, sent_at, journalled: None, whole, from: None, admitted: None }
+        Sent { outcome, attempt, sent_at, journalled: None, whole, from: None, admitted: None, of_provider: true }
+    }
+
+    /// Its process ended before an answer came.
+    pub(super) fn orphaned(attempt: AttemptId, sent_at: Timestamp) -> Self {
+        let failure = Failure::ambiguous("the service ended while the provider's answer was on its way");
+        Sent { of_provider: false, ..Sent::failed(failure, attempt, sent_at) }
     }
 
     /// Nothing came of it that is in the journal.
     pub(super) fn failed(failure: Failure, attempt: AttemptId, sent_at: Timestamp) -> Self {
         let outcome = Outcome::Failure(failure);
-        Sent { outcome, attempt, sent_at, journalled: None, whole: false, from: None, admitted: None }
+        Sent {
+            outcome,
+            attempt,
+            sent_at,
+            journalled: None,
+            whole: false,
+            from: None,
+            admitted: None,
+            of_provider: true,
+        }
     }
 }
 
@@ -76,7 +98,6 @@ impl Flight<'_> {
         }
         let url = url::Url::parse(self.endpoint(leased))
             .map_err(|_| Unconnected::Failed("the token endpoint's address is not a URL".to_owned()))?;
-        self.gate.first_try();
         let mut tries = 0;
         loop {
             let now = self.inner.clock.now();
@@ -192,11 +213,15 @@ impl Flight<'_> {
                 }
             };
             let attempt = self.inner.attempt_id();
-            let sent_at = self.inner.clock.now();
-            match self.inner.store.mark_sending(leased, &attempt, sent_at).await? {
-                SendingGate::Open => {}
-                SendingGate::FenceLost | SendingGate::GrantChanged => return Ok(Err(NotSent::Changed)),
-            }
+            let sent_at = match self.let_out(leased, &attempt).await {
+                Ok(Ok(sent_at)) => sent_at,
+                Ok(Err(why)) => return Ok(Err(why)),
+                Err(error) => {
+                    // Perhaps it is written down all the same: then it says something that is not so.
+                    self.inner.unsent(self.id, attempt);
+                    return Err(error);
+                }
+            };
             if let Ok(refused) = &last {
                 self.settled(refused);
             }
@@ -208,6 +233,23 @@ impl Flight<'_> {
             }
         }
         Ok(last)
+    }
+
+    /// Step 3: the sending is written down, and when. A process that was held up between this and the wire writes it down
+    /// again: its time, in which nobody else sends, must not be used up before the request leaves.
+    async fn let_out(&self, leased: &Leased, attempt: &AttemptId) -> Result<Result<Timestamp, NotSent>, StoreError> {
+        let answered = self.policy.answered_within();
+        for _ in 0..MARKS {
+            let (at, asked) = (self.inner.clock.now(), Instant::now());
+            match self.inner.store.mark_sending(leased, attempt, at, answered).await? {
+                SendingGate::FenceLost | SendingGate::GrantChanged => return Ok(Err(NotSent::Changed)),
+                SendingGate::Open if asked.elapsed() < answered / 10 => return Ok(Ok(at)),
+                SendingGate::Open => {
+                    tracing::warn!(connection = %self.id, "a sending was held up after it was written down; it is written down again");
+                }
+            }
+        }
+        Ok(Err(NotSent::Storage))
     }
 
     /// An answer that another sending has overtaken needs no redo.
@@ -248,18 +290,11 @@ impl Flight<'_> {
         (attempt, sent_at): (AttemptId, Timestamp),
         known: &[String],
     ) -> Sent {
-        let sending = line.send(request);
-        tokio::pin!(sending);
-        let answered = loop {
-            let renewal = self.inner.clock.sleep(self.policy.lease / 4);
-            tokio::select! {
-                answered = &mut sending => break answered,
-                () = renewal => {
-                    if let Err(error) = self.inner.store.renew(leased, self.inner.clock.now(), self.policy.lease).await {
-                        tracing::warn!(connection = %self.id, %error, "a lease could not be renewed while the provider works");
-                    }
-                }
-            }
+        // Side by side: a database that hangs must not keep the answer from being read.
+        let answered = tokio::select! {
+            biased;
+            answered = line.send(request) => answered,
+            never = self.keep_lease(leased) => match never {},
         };
         let (answer, whole, why) = match answered {
             Ok(answer) => (Some(answer), true, String::new()),
@@ -271,7 +306,8 @@ impl Flight<'_> {
         };
         let Some(answer) = answer else { return Sent::failed(Failure::ambiguous(&why), attempt, sent_at) };
         let cut_off = (!whole).then_some(why.as_str());
-        let journalled = self.journal(leased, (&attempt, sent_at), &answer, cut_off).await;
+        let first = !planted::is(Bug::JournalAfterParsing);
+        let journalled = if first { self.journal(leased, (&attempt, sent_at), &answer, cut_off).await } else { None };
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         let (provider, purpose) = (&self.integration.provider, self.purpose());
         let outcome = if whole {
@@ -279,7 +315,22 @@ impl Flight<'_> {
         } else {
             super::classify_cut_off(provider, &answer, &why, sent_at, purpose, &known)
         };
-        Sent { outcome, attempt, sent_at, journalled, whole, from: None, admitted: None }
+        let late = !first && outcome.class() == Class::Success;
+        let journalled =
+            if late { self.journal(leased, (&attempt, sent_at), &answer, cut_off).await } else { journalled };
+        Sent { outcome, attempt, sent_at, journalled, whole, from: None, admitted: None, of_provider: true }
+    }
+
+    async fn keep_lease(&self, leased: &Leased) -> Infallible {
+        loop {
+            self.inner.clock.sleep(self.policy.lease / 4).await;
+            if planted::is(Bug::ShortLease) {
+                continue;
+            }
+            if let Err(error) = self.inner.store.renew(leased, self.inner.clock.now(), self.policy.lease).await {
+                tracing::warn!(connection = %self.id, %error, "a lease could not be renewed while the provider works");
+            }
+        }
     }
 
     async fn journal(
@@ -299,7 +350,12 @@ impl Flight<'_> {
             body: answer.body.to_vec().into(),
         };
         match self.inner.store.journal().append(&entry).await {
-            Ok(seq) => Some(seq),
+            Ok(seq) => {
+                if planted::is(Bug::JournalForgetsEarly) {
+                    self.inner.store.journal().mark_committed(seq);
+                }
+                Some(seq)
+            }
             Err(error) => {
                 tracing::error!(connection = %self.id, %error, "the journal took no answer; it goes to the database alone");
                 None

@@ -1,5 +1,9 @@
 //! What holds for every command: exit codes, one document, secrets never in arguments, help that helps.
 
+use std::process::Command;
+
+use evergrant_core::planted::Bug;
+
 use super::Shell;
 
 #[test]
@@ -95,4 +99,13 @@ fn the_limits_of_the_process_forbid_core_files() {
         let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
         assert!(core.split_whitespace().filter(|word| *word == "0").count() == 2, "{core}");
     }
+}
+
+#[test]
+fn the_program_that_people_run_knows_nothing_of_planted_bugs() {
+    let mut grep = Command::new("grep");
+    grep.args(["--text", "--only-matching", "--fixed-strings", "--regexp=EVERGRANT_PLANTED"]);
+    grep.args(Bug::ALL.map(|bug| format!("--regexp={}", bug.name()))).arg(env!("CARGO_BIN_EXE_evergrant"));
+    let found = grep.output().expect("grep runs");
+    assert_eq!(found.status.code(), Some(1), "in it stand: {}", String::from_utf8_lossy(&found.stdout));
 }

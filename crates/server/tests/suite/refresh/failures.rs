@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use evergrant_testkit::{Canned, ClientConfig, Fault, FaultRule, ReplayKind};
+use evergrant_testkit::{Canned, ClientConfig, Fault, FaultRule, JudgeConfig, ReplayKind};
 use serde_json::json;
 
 use super::{SOON, World, answers, connected, notices, on_demand, to};
@@ -202,5 +202,27 @@ async fn an_outside_scheduler_sweeps_what_the_service_does_not_start_by_itself()
     assert_eq!((&swept["due"], &swept["outcomes"]["success"]), (&1.into(), &1.into()), "{swept}");
     assert_eq!(world.connection(&due).await["refresh_count"], 1);
     assert_eq!(world.connection(&fresh).await["refresh_count"], 0);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn second_tries_are_a_tenth_of_first_tries_beyond_a_small_allowance() {
+    let numbers = "[refresh]\nbackground = false\nretry_min = 0.02\nretry_max = 0.05\n";
+    let world = World::with(numbers, JudgeConfig::default()).await;
+    world.integration(ClientConfig::new("acme").replay(ReplayKind::None), json!({})).await;
+    let mut ids = Vec::new();
+    for number in 0..5 {
+        let who = format!("user-{number}");
+        ids.push(world.connect("acme", &who, &who).await);
+    }
+    world.clock.forward(3601);
+    world.judge.fault(to("acme", Fault::CutAfter));
+    for id in &ids {
+        let reply = world.token(id, "").await;
+        assert_eq!((reply.status, &reply.json()["outcome"]), (503, &json!("ambiguous")), "{}", reply.text());
+    }
+    // Each of them would be asked for three times more; there are ten second tries for all of them together.
+    assert_eq!(world.refreshes("acme"), 5 + 10);
+    world.judge.reset();
     world.stop().await;
 }

@@ -1,18 +1,20 @@
 //! PostgreSQL 15 or newer, by its blocking client on the store's own threads.
 //!
-//! One process at a time works on a database: its row in `holder` says so ([`Holder`]). The same row makes every group of
-//! writes fail once another process has taken over, and tells after a broken connection whether the last commit held.
+//! Any number of processes work on a database, each a node with a row of its own ([`Node`]). Their groups of writes take turns;
+//! what a group changed in memory is told to the other nodes by a row of `changes` in the same transaction.
 
-mod holder;
+mod feed;
 mod migrate;
+mod node;
 mod open;
 mod server;
 mod session;
 mod trouble;
 mod value;
 
-pub(super) use holder::{BEAT, Holder};
+pub(crate) use feed::Listener;
+pub(super) use node::Node;
 pub(super) use open::Opened;
 pub use server::{DatabaseServer, NotAServer};
-pub(crate) use session::Session;
+pub(super) use session::{Role, Session};
 pub(super) use value::Column;

@@ -1,26 +1,26 @@
-//! Opening a database on a server: whose it is, who holds it, and bringing its schema up to date.
+//! Opening a database on a server: whose it is, and bringing its schema up to date.
 
 use super::super::{SCHEMA, Schema};
-use super::holder::{Holder, TABLE};
 use super::migrate;
+use super::node::{Node, TABLES};
 use super::server::DatabaseServer;
-use super::session::Session;
+use super::session::{Role, Session};
 use super::trouble;
 use crate::error::{OpenError, StoreError};
 
 /// So often two processes that make the first table at one moment may stand in each other's way.
 const RACES: usize = 5;
 
-/// A database on a server, held by this process.
+/// A database on a server, opened by a node.
 pub(crate) struct Opened {
-    pub holder: Holder,
+    pub node: Node,
     pub schema: Schema,
 }
 
 impl Opened {
-    /// Takes the database. Nothing is changed yet, except who holds it.
-    pub fn take(server: &DatabaseServer, place: &str, node: &str) -> Result<Self, OpenError> {
-        let session = Session::new(server.clone());
+    /// Looks at the database. Nothing is changed, except that an empty one is marked as ours.
+    pub fn look(server: &DatabaseServer, place: &str, node: &str, rules: bool) -> Result<Self, OpenError> {
+        let session = Session::new(server.clone(), Role::Writes);
         session.ready().map_err(|error| as_open_error(server, error))?;
         session.prove()?;
         let mut tries = 0;
@@ -28,32 +28,28 @@ impl Opened {
             tries += 1;
             mark(&session, tries)?;
         }
-        let rows = session.rows("SELECT schema FROM holder WHERE one = 1", &[])?;
-        let found = rows.first().and_then(|row| row.try_get::<_, i64>(0).ok());
-        let found =
-            found.and_then(|found| u32::try_from(found).ok()).ok_or_else(|| not_ours(server, "no row in `holder`"))?;
-        if found > SCHEMA {
+        let rows = session.rows("SELECT schema, writes_from FROM turn WHERE one = 1", &[])?;
+        let number =
+            |at| rows.first().and_then(|row| row.try_get::<_, i64>(at).ok()).and_then(|n| u32::try_from(n).ok());
+        let missing = || not_ours(server, "no row in `turn`");
+        let (found, writes_from) = (number(0).ok_or_else(missing)?, number(1).ok_or_else(missing)?);
+        if writes_from > SCHEMA {
             return Err(OpenError::SchemaNewer { database: server.to_string(), found, known: SCHEMA });
         }
-        let holder = Holder::take(session, place, node)?;
-        Ok(Opened { holder, schema: if found == 0 { Schema::New } else { Schema::Number(found) } })
+        let node = Node::new(session, place, node, rules);
+        Ok(Opened { node, schema: if found == 0 { Schema::New } else { Schema::Number(found) } })
     }
 
     /// Brings the schema up to date; `first` fills a new database in the same transaction.
     pub fn migrate(&self, first: impl FnOnce() -> Result<(), StoreError>) -> Result<(), OpenError> {
-        let session = self.holder.session();
-        let (found, new) = match self.schema {
-            Schema::New => (0, true),
-            Schema::Number(found) => (found, false),
-        };
-        let first = || if new { first() } else { Ok(()) };
-        migrate::migrate(session, found, first).map_err(|error| as_open_error(session.server(), error))
+        let session = self.node.session();
+        migrate::migrate(session, first).map_err(|error| as_open_error(session.server(), error))
     }
 }
 
 /// Whether the table that says whose the database is stands there; tables of anybody else are refused.
 fn is_marked(session: &Session) -> Result<bool, OpenError> {
-    let text = "SELECT COUNT(*), COUNT(*) FILTER (WHERE relname = 'holder') FROM pg_class \
+    let text = "SELECT COUNT(*), COUNT(*) FILTER (WHERE relname = 'turn') FROM pg_class \
                 WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')";
     let rows = session.rows(text, &[])?;
     let counts = rows.first().and_then(|row| Some((row.try_get::<_, i64>(0).ok()?, row.try_get::<_, i64>(1).ok()?)));
@@ -68,7 +64,7 @@ fn is_marked(session: &Session) -> Result<bool, OpenError> {
 }
 
 fn mark(session: &Session, tries: usize) -> Result<(), OpenError> {
-    match session.batch(TABLE) {
+    match session.batch(TABLES) {
         // Another process made it at the same moment: whoever commits second is told so, and looks again.
         Err(error) if tries < RACES && trouble::is_race(&error) => Ok(()),
         other => other.map_err(|error| as_open_error(session.server(), error)),

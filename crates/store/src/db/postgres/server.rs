@@ -1,8 +1,8 @@
 //! Where the server is, and how it is reached.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use postgres::Config;
@@ -10,6 +10,7 @@ use postgres::config::{Host, SslMode, TargetSessionAttrs};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use tokio::sync::watch;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// A connection attempt that takes longer has failed.
@@ -26,8 +27,8 @@ pub struct DatabaseServer {
     config: Config,
     name: String,
     roots: Option<PathBuf>,
-    /// Another process has taken the database over; nothing is read or written any more.
-    pub(super) lost: Arc<AtomicBool>,
+    /// It has lost commits that it had answered.
+    pub(in crate::db) behind: Arc<watch::Sender<bool>>,
 }
 
 /// A URL that names no PostgreSQL database.
@@ -70,7 +71,26 @@ impl DatabaseServer {
         config.keepalives_interval(Duration::from_secs(5)).keepalives_retries(3);
         // Where several hosts are named: the one that may be written, also after a fail-over.
         config.application_name("evergrant").target_session_attrs(TargetSessionAttrs::ReadWrite);
-        Ok(DatabaseServer { name: name(&config), config, roots: said.roots, lost: Arc::default() })
+        Ok(DatabaseServer {
+            name: name(&config),
+            config,
+            roots: said.roots,
+            behind: Arc::new(watch::Sender::new(false)),
+        })
+    }
+
+    /// A server that counts fewer groups than it has answered has lost some: a standby took over that had not seen them,
+    /// or its files were put back. Nothing is sent before that is put right.
+    pub(super) fn compare(&self, counted: u64, known: &Cell<u64>) -> bool {
+        let lost = counted < known.get();
+        if lost {
+            known.set(counted);
+            self.behind.send_replace(true);
+            tracing::error!(
+                "the database has lost its last commits; it is put right from the journal, and nothing is sent meanwhile"
+            );
+        }
+        lost
     }
 
     /// Connects; the answer is what the server or the system said.

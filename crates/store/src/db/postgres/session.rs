@@ -2,11 +2,11 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use postgres::fallible_iterator::FallibleIterator as _;
 use postgres::types::ToSql;
-use postgres::{Client, Row, Statement};
+use postgres::{Client, Row, SimpleQueryMessage, Statement};
 
 use super::super::value::Value;
 use super::server::DatabaseServer;
@@ -22,15 +22,42 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// What every connection needs. A stronger `synchronous_commit` than `on` stays as it is.
-const SETTINGS: &str = "SET statement_timeout = '30s'; SET lock_timeout = '10s'; \
-     SET idle_in_transaction_session_timeout = '60s'; SET client_min_messages = 'warning'; \
-     SET default_transaction_isolation = 'read committed'; \
+const SETTINGS: &str = "SET client_min_messages = 'warning'; SET default_transaction_isolation = 'read committed'; \
      SELECT set_config('synchronous_commit', 'on', false) \
      WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')";
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It writes: a process that stops in the middle of a group must not hold the turn for long.
+    Writes,
+    /// It reads.
+    Reads,
+    /// It hears what others have committed.
+    Listens,
+}
+
+impl Role {
+    const fn settings(self) -> &'static str {
+        match self {
+            Role::Writes => {
+                "SET statement_timeout = '20s'; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '1500ms'"
+            }
+            Role::Reads => {
+                "SET statement_timeout = '30s'; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '30s'"
+            }
+            Role::Listens => {
+                "SET statement_timeout = '10s'; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '10s'; \
+                 DO $$ BEGIN EXECUTE 'LISTEN ' || quote_ident(left('evergrant ' || current_schema(), 60)); END $$"
+            }
+        }
+    }
+}
 
 /// A connection.
 pub(crate) struct Session {
     server: DatabaseServer,
+    role: Role,
     state: RefCell<State>,
 }
 
@@ -51,8 +78,8 @@ struct Pause {
 }
 
 impl Session {
-    pub fn new(server: DatabaseServer) -> Self {
-        Session { server, state: RefCell::default() }
+    pub fn new(server: DatabaseServer, role: Role) -> Self {
+        Session { server, role, state: RefCell::default() }
     }
 
     pub fn server(&self) -> &DatabaseServer {
@@ -61,9 +88,6 @@ impl Session {
 
     /// Connects if there is no connection, unless it was tried just now.
     pub fn ready(&self) -> Result<(), StoreError> {
-        if self.server.lost.load(Ordering::Relaxed) {
-            return Err(StoreError::Unavailable { trouble: Trouble::TakenOver, cause: None });
-        }
         let state = &mut *self.state.borrow_mut();
         if state.client.as_ref().is_some_and(|client| !client.is_closed()) {
             return Ok(());
@@ -76,6 +100,7 @@ impl Session {
         };
         let connected = self.server.connect().map_err(refused).and_then(|mut client| {
             client.batch_execute(SETTINGS).map_err(trouble)?;
+            client.batch_execute(self.role.settings()).map_err(trouble)?;
             Ok(client)
         });
         match connected {
@@ -106,6 +131,46 @@ impl Session {
             }
             other => other,
         }
+    }
+
+    /// Begins a snapshot that sees every commit that was answered before; says which data key is the newest in it.
+    pub fn begin_reading(&self) -> Result<u32, StoreError> {
+        const TEXT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT keys FROM turn WHERE one = 1";
+        self.ready()?;
+        let ask = || self.with(|state| state.client()?.simple_query(TEXT).map_err(trouble));
+        let answer = match ask() {
+            Err(error) if is_cut(&error) => {
+                self.ready()?;
+                ask()
+            }
+            other => other,
+        };
+        let answer = answer.inspect_err(|_| self.roll_back())?;
+        let keys = answer.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
+            _ => None,
+        });
+        self.state.borrow_mut().failed = false;
+        Ok(keys.unwrap_or_default())
+    }
+
+    /// Reads one snapshot.
+    pub fn snapshot<T>(&self, work: impl FnOnce(&Session) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
+        let read = work(self);
+        self.roll_back();
+        read
+    }
+
+    /// Waits for a call of another node, at most so long; false where there is no connection to hear it on.
+    pub(super) fn heard(&self, patience: Duration) -> bool {
+        let state = &mut *self.state.borrow_mut();
+        let Some(client) = state.client.as_mut().filter(|client| !client.is_closed()) else { return false };
+        let mut calls = client.notifications();
+        let first = calls.timeout_iter(patience).next();
+        // All others that have come are answered by the same look.
+        while let Ok(Some(_)) = calls.iter().next() {}
+        first.is_ok()
     }
 
     /// Takes back what is open. Where the connection is gone the server has done so.

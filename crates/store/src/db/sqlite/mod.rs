@@ -1,5 +1,6 @@
 //! SQLite, bundled, in one file.
 
+mod backup;
 mod migrate;
 mod open;
 mod value;
@@ -10,6 +11,7 @@ use rusqlite::ErrorCode;
 
 use crate::error::{StoreError, Trouble};
 
+pub use backup::{BackupError, RestoredBackup, back_up, restore};
 pub(crate) use open::Files;
 
 /// What an error of the database means.

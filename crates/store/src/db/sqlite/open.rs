@@ -69,7 +69,8 @@ impl Files {
         Ok(raw)
     }
 
-    fn schema(&self, raw: &Connection) -> Result<Schema, OpenError> {
+    /// What kind of file it is.
+    pub fn schema(&self, raw: &Connection) -> Result<Schema, OpenError> {
         let number = |name: &str| raw.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
         let application = number("application_id").map_err(|error| self.refused(error))?;
         let schema = number("user_version").map_err(|error| self.refused(error))?;
@@ -150,7 +151,7 @@ impl Files {
         format!("the database {}", self.name())
     }
 
-    fn refused(&self, error: rusqlite::Error) -> OpenError {
+    pub fn refused(&self, error: rusqlite::Error) -> OpenError {
         self.as_open_error(trouble(error))
     }
 

@@ -96,12 +96,12 @@ impl Service {
         })
     }
 
-    /// Goes on with every code that was waiting when the service ended: at the start.
+    /// Goes on with every code that was waiting when the node ended that asked about it.
     ///
     /// # Errors
     /// [`Refusal::StorageUnavailable`].
     pub async fn resume_devices(&self) -> Result<(), Refusal> {
-        for (parked, found) in self.store.parked_codes().await? {
+        for (parked, found) in self.store.adopt_codes().await? {
             // The others wait for their application.
             if found != self.place_of(&parked.session)? {
                 continue;

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use evergrant_testkit::{Fault, FaultRule, Judge, Ledger, Spend};
 
-use crate::serving::{Dice, Home};
+use crate::dice::Dice;
+use crate::place::Lock;
+use crate::scene::Scene;
 use crate::waiting::{pass, wait_for};
 
 /// How long the judge is given to see what is waited for.
@@ -31,6 +33,18 @@ pub enum Moment {
 impl Moment {
     const STEERED: [Moment; 5] =
         [Moment::Unspent, Moment::Undecided, Moment::Unanswered, Moment::HalfAnswered, Moment::Uncommitted];
+
+    /// Its name in figures.
+    pub fn name(self) -> &'static str {
+        match self {
+            Moment::Any => "kill at any moment",
+            Moment::Unspent => "kill before the provider decides, which it never does",
+            Moment::Undecided => "kill before the provider decides",
+            Moment::Unanswered => "kill between decision and answer",
+            Moment::HalfAnswered => "kill within the answer",
+            Moment::Uncommitted => "kill between journal and commit",
+        }
+    }
 
     /// Every other kill is steered.
     pub fn draw(number: usize, dice: &mut Dice) -> Self {
@@ -61,7 +75,7 @@ impl Moment {
 
 /// What must be let go of after the kill.
 pub struct Steered {
-    _lock: Option<rusqlite::Connection>,
+    _lock: Option<Lock>,
     /// Uses whose answers are in the journal although nothing could be committed.
     pub journalled: Vec<usize>,
 }
@@ -102,11 +116,19 @@ impl Awaited {
         judge.wait_until(limit, reached).await.is_ok()
     }
 
+    /// One use is enough from now on: after a few failures the service tries one at a time.
+    pub fn settle_for_one(&mut self) {
+        self.wanted = self.wanted.min(1);
+    }
+
     /// What it is like when it has come: the service is killed in it.
-    pub async fn reached(self, judge: &Judge, home: &Home, dice: &mut Dice) -> Steered {
+    ///
+    /// # Panics
+    /// When the service does not do what it should on the way.
+    pub async fn reached(self, scene: &Scene, dice: &mut Dice) -> Steered {
         let none = Steered { _lock: None, journalled: Vec::new() };
         match (self.moment, &self.fault) {
-            (Moment::Uncommitted, Some(name)) => return uncommitted(judge, home, name, self.from).await,
+            (Moment::Uncommitted, Some(name)) => return uncommitted(scene, name, self.from).await,
             (_, Some(_)) => pass(Duration::from_millis(dice.below(40))).await,
             (_, None) => pass(Duration::from_millis(dice.below(150))).await,
         }
@@ -115,8 +137,8 @@ impl Awaited {
 }
 
 /// Lets the answers out while the database takes no writes, and waits until the journal has them.
-async fn uncommitted(judge: &Judge, home: &Home, name: &str, from: usize) -> Steered {
-    let (lock, data) = (lock(&home.database()), &home.data());
+async fn uncommitted(scene: &Scene, name: &str, from: usize) -> Steered {
+    let (judge, lock, data) = (&scene.judge, scene.lock(), &scene.nodes[0].home.data());
     judge.switch_off(name);
     // Whatever else was under way lands first, so that what the journal gets from here on is what was held.
     let held = |spend: &Spend| spend.faults.iter().any(|fault| fault == name);
@@ -142,19 +164,11 @@ async fn uncommitted(judge: &Judge, home: &Home, name: &str, from: usize) -> Ste
     Steered { _lock: Some(lock), journalled }
 }
 
-/// Takes the right to write from everybody else, until it is dropped.
-fn lock(database: &Path) -> rusqlite::Connection {
-    use rusqlite::config::DbConfig;
-    let other = rusqlite::Connection::open(database).expect("the database opens");
-    other.busy_timeout(Duration::from_secs(10)).expect("a time limit");
-    // What the killed process left behind is for its successor to find.
-    other.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).expect("a setting");
-    other.execute_batch("BEGIN IMMEDIATE").expect("the lock");
-    other
-}
-
 /// How many sealed answers stand in the journal: its records with a payload.
-fn entries(data: &Path) -> usize {
+///
+/// # Panics
+/// When the journal cannot be read.
+pub fn entries(data: &Path) -> usize {
     let files = std::fs::read_dir(data.join("journal")).expect("the journal's folder");
     let count = |bytes: &[u8]| {
         let marked = bytes.chunks_exact(8).filter(|chunk| chunk.starts_with(b"EGR1"));
