@@ -66,6 +66,18 @@ impl GrantFacts {
         }
     }
 
+    /// These facts of an answer that may be the repeated one of an earlier sending: its tokens may be as old as that one, and a
+    /// lifetime that is told again began then.
+    #[must_use]
+    pub fn begun_at(self, earlier: Timestamp) -> Self {
+        let older = self.issued_at.since(earlier);
+        let expiry = match self.expiry {
+            Expiry::At { at } => Expiry::At { at: at.minus(older) },
+            unknown => unknown,
+        };
+        GrantFacts { expiry, issued_at: self.issued_at.minus(older), ..self }
+    }
+
     /// Whether the access token can still be used at `now`, as far as is known.
     pub fn is_alive(&self, now: Timestamp) -> bool {
         self.has_access_token && !self.expiry.has_passed(now)

@@ -176,10 +176,11 @@ impl World {
                 known.committed.remove(0);
             }
         }
-        known.lifetime = facts.lifetime_millis.is_some();
         let site = known.site;
         let refresh = grant.and_then(|grant| grant.refresh_token.as_ref()).map(|token| token.expose().to_owned());
         let access = grant.and_then(|grant| grant.access_token.as_ref()).map(|token| token.expose().to_owned());
+        let lied = access.as_ref().is_some_and(|access| self.sites[site].ledger.has_lied(access));
+        self.judge.known[at].lifetime = facts.lifetime_millis.is_some() && !lied;
         for token in [&refresh, &access].into_iter().flatten() {
             if account(token) != Some((site, at)) {
                 self.broken(format_args!("crossed: connection {at} holds {token}"));
@@ -228,12 +229,13 @@ impl World {
         let lives = ledger.lives(refresh, self.now);
         let Some(known) = ledger.refresh(refresh) else { return };
         let (unanswered, called_dead, refused) = (known.unanswered, known.called_dead, known.refused);
+        let doubted = known.doubted;
         let many = self.nodes.len() > 1;
         // With several processes one may have been overtaken while it was stopped: then nobody could know.
         let spent = ledger.spent(refresh).filter(|_| !many);
         let wrong = match reason {
             ReauthReason::RefreshTokenInvalid => called_dead == 0 || lives,
-            ReauthReason::RefreshOutcomeLost => called_dead == 0 || lives || (unanswered == 0 && !many),
+            ReauthReason::RefreshOutcomeLost => called_dead == 0 || lives || (unanswered == 0 && !doubted && !many),
             ReauthReason::AuthRejected => refused < 3,
             ReauthReason::NoRefreshToken => true,
         };

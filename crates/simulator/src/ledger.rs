@@ -31,6 +31,8 @@ pub struct Refresh {
     used_at: Timestamp,
     /// Sendings of it of which no answer is in the journal.
     pub unanswered: u32,
+    /// Whether a process was killed while it was good: perhaps just before a sending that was written down already.
+    pub doubted: bool,
     /// How often the provider called it dead.
     pub called_dead: u32,
     /// How often the provider refused without saying why.
@@ -271,6 +273,12 @@ impl Ledger {
         }
     }
 
+    /// A process is killed: of no good token it is certain any more that it was not about to be sent.
+    pub fn doubt(&mut self) {
+        let good = self.refreshes.values_mut().filter(|refresh| matches!(refresh.state, State::Live));
+        good.for_each(|refresh| refresh.doubted = true);
+    }
+
     fn kill(&mut self, family: usize) {
         self.families[family].dead = true;
     }
@@ -284,7 +292,15 @@ impl Ledger {
     fn mint_refresh(&mut self, family: usize, now: Timestamp) -> String {
         self.made += 1;
         let token = format!("rt.{}.{}.{}.{}", self.site, self.families[family].account, family, self.made);
-        let refresh = Refresh { family, state: State::Live, used_at: now, unanswered: 0, called_dead: 0, refused: 0 };
+        let refresh = Refresh {
+            family,
+            state: State::Live,
+            used_at: now,
+            unanswered: 0,
+            doubted: false,
+            called_dead: 0,
+            refused: 0,
+        };
         self.refreshes.insert(token.clone(), refresh);
         self.families[family].refreshes.push_back(token.clone());
         token

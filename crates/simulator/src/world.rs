@@ -287,6 +287,7 @@ impl World {
         if let Some(left) = body.doom {
             if left == 0 {
                 (body.dead, body.doom, body.troubled_at) = (true, None, now);
+                self.sites.iter_mut().for_each(|site| site.ledger.doubt());
                 self.tell(format_args!("process {node} is killed at {what}"));
                 return false;
             }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use evergrant_core::grant::GrantFacts;
 use evergrant_core::lifetime::{Expiry, Oddity, TokenSet};
 use evergrant_core::outcome::{Class, Failure, Outcome, Spent};
 use evergrant_core::policy::Seconds;
@@ -398,10 +399,6 @@ proptest! {
 
 #[test]
 fn the_lifetime_behind_a_break_is_that_of_the_grant_before() {
-    use evergrant_core::grant::GrantFacts;
-    use evergrant_core::lifetime::Expiry;
-    use evergrant_core::time::Timestamp;
-
     let at = Timestamp::from_seconds(1_800_000_000);
     let facts = |lifetime_millis, expiry| GrantFacts {
         generation: 2,
@@ -423,4 +420,29 @@ fn the_lifetime_behind_a_break_is_that_of_the_grant_before() {
     assert_eq!(cut.with_lifetime_of(None).expiry, Expiry::Unknown);
     let told = facts(Some(60_000), end(60));
     assert_eq!(told.clone().with_lifetime_of(Some(&hour)).expiry, told.expiry);
+}
+
+#[test]
+fn a_lifetime_that_may_be_told_again_began_with_the_first_sending() {
+    let at = Timestamp::from_seconds(1_800_000_000);
+    let hour = GrantFacts {
+        generation: 2,
+        issued_at: at,
+        expiry: Expiry::At { at: at.plus(Duration::from_secs(3600)) },
+        lifetime_millis: Some(3_600_000),
+        token_id: "00000000".to_owned(),
+        has_access_token: true,
+        has_refresh_token: true,
+        refresh_expires_at: None,
+        scopes: Vec::new(),
+        oddities: Vec::new(),
+        short: false,
+    };
+    let first = at.minus(Duration::from_secs(275));
+    let told = hour.clone().begun_at(first);
+    assert_eq!((told.issued_at, told.expiry.at()), (first, Some(first.plus(Duration::from_secs(3600)))));
+    // A clock that was set back makes no token live longer.
+    assert_eq!(hour.clone().begun_at(at.plus(Duration::from_secs(1))).expiry, hour.expiry);
+    let unknown = GrantFacts { expiry: Expiry::Unknown, ..hour };
+    assert_eq!(unknown.begun_at(first).expiry, Expiry::Unknown);
 }

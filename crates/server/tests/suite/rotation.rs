@@ -250,7 +250,7 @@ async fn the_command_asks_the_service_that_holds_the_folder_or_works_on_it_direc
     let home = home.without("EVERGRANT_URL");
     let (code, said) = home.run(&rotation).await;
     assert_eq!(code, 0, "{said}");
-    assert!(old_seals(&home) > 0, "the wrapping is done; the rows follow when it serves");
+    // The wrapping is done; rows that the command did not get to follow when it serves.
     let service = home.serve().await;
     all_resealed(&home).await;
     reads(&service.api, &ids[1]).await;

@@ -164,6 +164,11 @@ impl Flight<'_> {
         let rotated = tokens.refresh_token.is_some();
         let facts = self.facts(leased, &tokens, of.sent_at);
         let facts = if whole { facts } else { facts.with_lifetime_of(before.grant.as_ref()) };
+        let repeats = self.integration.provider.replay == ReplayKind::Idempotent;
+        let facts = match before.uncertain {
+            Some(uncertain) if repeats => facts.begun_at(uncertain.since),
+            _ => facts,
+        };
         let kept = sent_from.and_then(|grant| grant.refresh_token.clone());
         let grant = Grant {
             access_token: Some(tokens.access_token),
