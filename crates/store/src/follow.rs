@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::changes::Change;
-use crate::db::{Listener, Look};
+use crate::db::{Listener, Look, fell_behind};
 use crate::error::StoreError;
 use crate::events;
 use crate::memory::Heard;
@@ -93,7 +93,7 @@ fn look(listener: &Listener, shared: &Shared) -> Result<bool, StoreError> {
 fn hear(listener: &Listener, shared: &Shared, look: &Look, position: u64, asked: Instant) -> Result<(), StoreError> {
     let lost = look.seq < position;
     if lost {
-        shared.fell_behind();
+        fell_behind(&shared.behind);
     }
     shared.clock_seen(look.clock, asked);
     if look.keys > shared.ring.newest() {

@@ -218,15 +218,6 @@ impl Shared {
         Ok(())
     }
 
-    /// The server counts fewer turns than were heard: it has lost commits that it had answered.
-    pub fn fell_behind(&self) {
-        if !self.behind.send_replace(true) {
-            tracing::error!(
-                "the database has lost its last commits; it is put right from the journal, and nothing is sent meanwhile"
-            );
-        }
-    }
-
     fn replace(&self, registry: Registry, at: &mut Position) {
         *write(&self.integrations) = registry.integrations;
         *write(&self.keys) = registry.keys;

@@ -397,12 +397,11 @@ proptest! {
     }
 }
 
-#[test]
-fn the_lifetime_behind_a_break_is_that_of_the_grant_before() {
-    let at = Timestamp::from_seconds(1_800_000_000);
-    let facts = |lifetime_millis, expiry| GrantFacts {
+/// Of an access token that was issued at an instant.
+fn facts(issued_at: Timestamp, lifetime_millis: Option<u64>, expiry: Expiry) -> GrantFacts {
+    GrantFacts {
         generation: 2,
-        issued_at: at,
+        issued_at,
         expiry,
         lifetime_millis,
         token_id: "00000000".to_owned(),
@@ -412,32 +411,25 @@ fn the_lifetime_behind_a_break_is_that_of_the_grant_before() {
         scopes: Vec::new(),
         oddities: Vec::new(),
         short: false,
-    };
+    }
+}
+
+#[test]
+fn the_lifetime_behind_a_break_is_that_of_the_grant_before() {
+    let at = Timestamp::from_seconds(1_800_000_000);
     let end = |seconds| Expiry::At { at: at.plus(Duration::from_secs(seconds)) };
-    let (cut, hour) = (facts(None, Expiry::Unknown), facts(Some(3_600_000), end(3600)));
+    let (cut, hour) = (facts(at, None, Expiry::Unknown), facts(at, Some(3_600_000), end(3600)));
     assert_eq!(cut.clone().with_lifetime_of(Some(&hour)).expiry, end(3600));
     assert_eq!(cut.clone().with_lifetime_of(Some(&cut)).expiry, Expiry::Unknown);
     assert_eq!(cut.with_lifetime_of(None).expiry, Expiry::Unknown);
-    let told = facts(Some(60_000), end(60));
+    let told = facts(at, Some(60_000), end(60));
     assert_eq!(told.clone().with_lifetime_of(Some(&hour)).expiry, told.expiry);
 }
 
 #[test]
 fn a_lifetime_that_may_be_told_again_began_with_the_first_sending() {
     let at = Timestamp::from_seconds(1_800_000_000);
-    let hour = GrantFacts {
-        generation: 2,
-        issued_at: at,
-        expiry: Expiry::At { at: at.plus(Duration::from_secs(3600)) },
-        lifetime_millis: Some(3_600_000),
-        token_id: "00000000".to_owned(),
-        has_access_token: true,
-        has_refresh_token: true,
-        refresh_expires_at: None,
-        scopes: Vec::new(),
-        oddities: Vec::new(),
-        short: false,
-    };
+    let hour = facts(at, Some(3_600_000), Expiry::At { at: at.plus(Duration::from_secs(3600)) });
     let first = at.minus(Duration::from_secs(275));
     let told = hour.clone().begun_at(first);
     assert_eq!((told.issued_at, told.expiry.at()), (first, Some(first.plus(Duration::from_secs(3600)))));

@@ -41,6 +41,16 @@ impl Database {
     }
 }
 
+/// The server has lost commits that it had answered: those who put it right are woken, and the operator is told.
+pub(crate) fn fell_behind(behind: &watch::Sender<bool>) {
+    if !behind.send_replace(true) {
+        tracing::error!(
+            "the database has lost its last commits; it is put right from the journal, and nothing is sent meanwhile. Look at \
+             the server's replication"
+        );
+    }
+}
+
 /// Its name for people; never with a password.
 impl fmt::Display for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

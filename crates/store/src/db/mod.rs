@@ -21,7 +21,7 @@ mod value;
 mod writer;
 
 pub use database::Database;
-pub(crate) use database::{Opening, Schema};
+pub(crate) use database::{Opening, Schema, fell_behind};
 pub(crate) use identity::Identity;
 pub(crate) use postgres::Listener;
 pub use postgres::{DatabaseServer, NotAServer};

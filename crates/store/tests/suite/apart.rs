@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use evergrant_store::journal::{EntryKind, JournalEntry};
 use evergrant_store::{AuditCheck, Report, Retention, Store, StoreError, TokenRead, Trouble};
 
 use super::nodes::{Node, join, try_join, until};
@@ -179,15 +178,7 @@ async fn who_is_erased_at_one_node_is_erased_from_the_journal_of_the_other() {
     let one = home.with_strava().await;
     let Node { store: two, folder: _folder } = join(&home);
     let id = import(&one, "ann", "one").await;
-    let entry = JournalEntry {
-        attempt: attempt(),
-        kind: EntryKind::Refresh { connection: id.clone(), generation: 1 },
-        sent_at: now(),
-        received_at: now(),
-        status: 200,
-        headers: Vec::new(),
-        body: b"body".to_vec().into(),
-    };
+    let entry = answer(&id, 1, "body");
     two.journal().append(&entry).await.unwrap();
     one.erase_subject(&"ann".parse().unwrap(), |_, _| false, None, now()).await.unwrap();
     until(async || {

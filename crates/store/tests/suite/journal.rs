@@ -1,23 +1,11 @@
 //! The journal: what has been answered is there after every kind of end.
 
 use evergrant_core::id::{ConnectionId, InstallationId};
-use evergrant_store::journal::{EntryKind, JournalEntry};
+use evergrant_store::journal::EntryKind;
 use evergrant_store::refresh::{Committed, RefreshedFrom};
 use evergrant_store::{OpenError, Store};
 
 use super::support::*;
-
-fn answer(connection: &ConnectionId, generation: u64, body: &str) -> JournalEntry {
-    JournalEntry {
-        attempt: attempt(),
-        kind: EntryKind::Refresh { connection: connection.clone(), generation },
-        sent_at: now(),
-        received_at: after(1),
-        status: 200,
-        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
-        body: body.as_bytes().to_vec().into(),
-    }
-}
 
 fn bodies(store: &Store) -> Vec<String> {
     let found = store.journal().uncommitted();

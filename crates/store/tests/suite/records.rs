@@ -184,20 +184,11 @@ async fn a_job_ends_once_and_is_interrupted_by_the_end_of_its_process() {
 
 #[tokio::test]
 async fn of_an_erased_person_nothing_is_left_in_any_file() {
-    use evergrant_store::journal::{EntryKind, JournalEntry};
     let home = Home::new();
     let store = home.with_strava().await;
     let id = import(&store, "ann-who-leaves", "one").await;
     let stays = import(&store, "bob-who-stays", "two").await;
-    let entry = JournalEntry {
-        attempt: attempt(),
-        kind: EntryKind::Refresh { connection: id.clone(), generation: 1 },
-        sent_at: now(),
-        received_at: now(),
-        status: 200,
-        headers: Vec::new(),
-        body: b"body".to_vec().into(),
-    };
+    let entry = answer(&id, 1, "body");
     store.journal().append(&entry).await.unwrap();
     store
         .put_preferences(&"ann-who-leaves".parse().unwrap(), json!({"warning": {"email": false}}), now())

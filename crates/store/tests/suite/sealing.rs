@@ -5,7 +5,6 @@ use std::path::Path;
 use base64::Engine as _;
 use evergrant_core::id::{ConnectSessionId, ConnectionId};
 use evergrant_store::connect::NewSession;
-use evergrant_store::journal::{EntryKind, JournalEntry};
 use evergrant_store::refresh::RefreshedFrom;
 use evergrant_store::{MasterKey, OpenError, Placed, Store, StoreError, TokenRead};
 
@@ -147,15 +146,7 @@ async fn no_secret_lies_in_the_clear_in_any_file() {
     new.account = Some(account("athlete"));
     let Placed::Created(record) = store.create_or_replace(new, fresh, now()).await.unwrap() else { panic!() };
     let id = record.connection.id.clone();
-    let entry = JournalEntry {
-        attempt: attempt(),
-        kind: EntryKind::Refresh { connection: id.clone(), generation: 1 },
-        sent_at: now(),
-        received_at: now(),
-        status: 200,
-        headers: Vec::new(),
-        body: mark("Body").into_bytes().into(),
-    };
+    let entry = answer(&id, 1, &mark("Body"));
     store.journal().append(&entry).await.unwrap();
     let from = RefreshedFrom::journalled(id.clone(), 1);
     store.commit_success(&from, success(&attempt(), &mark("Refresh")), now()).await.unwrap();
@@ -228,15 +219,7 @@ async fn what_was_sealed_before_a_rotation_opens_after_it_and_is_sealed_again() 
     let home = Home::new();
     let store = home.with_strava().await;
     let (first, second) = (import(&store, "ann", "one").await, import(&store, "bob", "two").await);
-    let entry = JournalEntry {
-        attempt: attempt(),
-        kind: EntryKind::Refresh { connection: first.clone(), generation: 1 },
-        sent_at: now(),
-        received_at: now(),
-        status: 200,
-        headers: Vec::new(),
-        body: b"an answer".to_vec().into(),
-    };
+    let entry = answer(&first, 1, "an answer");
     store.journal().append(&entry).await.unwrap();
     let (links, shown) = (store.derived_key("links").unwrap(), store.fingerprint("a token"));
     let new = MasterKey::from_hex(&"5a".repeat(32)).unwrap();

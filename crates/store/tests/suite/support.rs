@@ -13,6 +13,7 @@ use evergrant_core::policy::PolicyOverrides;
 use evergrant_core::provider::Provider;
 use evergrant_core::secret::{AccessToken, ClientSecret, RefreshToken};
 use evergrant_core::time::Timestamp;
+use evergrant_store::journal::{EntryKind, JournalEntry};
 use evergrant_store::refresh::{Claim, Leased, SuccessCommit};
 use evergrant_store::{
     Decided, Ending, Entropy, NewEvent, NewGrantFor, Placed, SharedEntropy, Store, SystemEntropy, Target, TokenRecord,
@@ -36,6 +37,19 @@ pub fn node() -> NodeId {
 
 pub fn attempt() -> AttemptId {
     AttemptId::make(now(), random())
+}
+
+/// A provider's answer to a refresh, as the journal keeps it.
+pub fn answer(connection: &ConnectionId, generation: u64, body: &str) -> JournalEntry {
+    JournalEntry {
+        attempt: attempt(),
+        kind: EntryKind::Refresh { connection: connection.clone(), generation },
+        sent_at: now(),
+        received_at: after(1),
+        status: 200,
+        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        body: body.as_bytes().to_vec().into(),
+    }
 }
 
 pub fn now() -> Timestamp {

@@ -52,20 +52,31 @@ impl Refresher {
     /// # Errors
     /// [`StoreError`] when the database cannot be read or written.
     pub async fn put_right(&self) -> Result<(), StoreError> {
-        let store = &self.0.store;
-        let lost = store.lost_answers(self.0.clock.now().minus(REMEMBERED)).await?;
+        let mut answers = self.bring_in_lost().await?;
+        if self.0.nodes() > 1 {
+            tokio::select! {
+                biased;
+                () = self.0.stop.cancelled() => return Ok(()),
+                () = self.0.clock.sleep(OTHERS) => {}
+            }
+            // What the server may have lost meanwhile once more.
+            answers += self.bring_in_lost().await?;
+        }
+        tracing::warn!(answers, "what the database had lost of the providers' answers is in it again");
+        self.0.store.is_right_again();
+        self.nudge();
+        Ok(())
+    }
+
+    /// Commits again what this journal holds and the database has lost; how many answers.
+    async fn bring_in_lost(&self) -> Result<usize, StoreError> {
+        let lost = self.0.store.lost_answers(self.0.clock.now().minus(REMEMBERED)).await?;
         for found in &lost {
             if let EntryKind::Refresh { connection, generation } = &found.entry.kind {
                 self.recover_refresh(found, connection, *generation).await?;
             }
         }
-        if self.0.nodes() > 1 {
-            self.0.clock.sleep(OTHERS).await;
-        }
-        tracing::warn!(answers = lost.len(), "what the database had lost of the providers' answers is in it again");
-        store.is_right_again();
-        self.nudge();
-        Ok(())
+        Ok(lost.len())
     }
 
     async fn settle_open_intents(&self) -> Result<(), StoreError> {

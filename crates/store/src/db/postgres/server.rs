@@ -13,6 +13,8 @@ use rustls::pki_types::pem::PemObject as _;
 use tokio::sync::watch;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::super::fell_behind;
+
 /// A connection attempt that takes longer has failed.
 const CONNECT: Duration = Duration::from_secs(5);
 /// What was sent and is not acknowledged for so long ends the connection: a host that vanished says nothing.
@@ -81,16 +83,11 @@ impl DatabaseServer {
 
     /// A server that counts fewer groups than it has answered has lost some: a standby took over that had not seen them,
     /// or its files were put back. Nothing is sent before that is put right.
-    pub(super) fn compare(&self, counted: u64, known: &Cell<u64>) -> bool {
-        let lost = counted < known.get();
-        if lost {
+    pub(super) fn compare(&self, counted: u64, known: &Cell<u64>) {
+        if counted < known.get() {
             known.set(counted);
-            self.behind.send_replace(true);
-            tracing::error!(
-                "the database has lost its last commits; it is put right from the journal, and nothing is sent meanwhile"
-            );
+            fell_behind(&self.behind);
         }
-        lost
     }
 
     /// Connects; the answer is what the server or the system said.
