@@ -100,9 +100,7 @@ async fn grants_that_die_young_again_and_again_and_too_many_of_one_account_are_t
     told.taken("app", 5).await;
     assert!(!super::types(&told.taken_now("app").await).contains(&"integration.short_lived_grants".to_owned()));
     told.force(&ids[2]).await;
-    told.world.until_event("integration.short_lived_grants").await;
-    let taken = told.taken("app", 7).await;
-    let alert = taken.iter().find(|one| one["body"]["type"] == "integration.short_lived_grants").expect("it was told");
+    let alert = told.taken_of("app", "integration.short_lived_grants").await;
     assert!(
         text(&alert["body"]["data"]["what"]).contains("7 days")
             && text(&alert["body"]["data"]["what"]).contains("Publish")

@@ -54,6 +54,14 @@ impl Told {
         taken.await
     }
 
+    /// The first message of this type that was taken at an endpoint, once there is one.
+    pub async fn taken_of(&self, name: &str, kind: &str) -> Value {
+        wait_for(LONG, &format!("{kind} at {name}"), async || {
+            self.taken_now(name).await.into_iter().find(|one| one["body"]["type"] == kind)
+        })
+        .await
+    }
+
     pub async fn taken_now(&self, name: &str) -> Vec<Value> {
         let all = self.receivers.hooks(name).await.expect("the receiver answers");
         let taken = |one: &Value| one["status"].as_u64().is_some_and(|status| (200..300).contains(&status));
