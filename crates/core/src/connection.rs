@@ -121,6 +121,9 @@ pub struct Life {
     /// The end of the access token that its subject has been reminded of, so that each end is told once.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "opt_millis")]
     pub end_told: Option<Timestamp>,
+    /// When the person agreed at the provider to what the grant comes from; none for grants that were brought along.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "opt_millis")]
+    pub granted_at: Option<Timestamp>,
     /// A verdict that the mass-verdict brake holds back; the connection reads as `connected`.
     pub suspect: Option<Suspect>,
 }
@@ -156,6 +159,14 @@ impl Status {
             Status::Connected => "connected",
             Status::NeedsReauth { .. } => "needs_reauth",
             Status::Disconnected { .. } => "disconnected",
+        }
+    }
+
+    /// Why the subject must reconnect, if that is so.
+    pub const fn reason(&self) -> Option<ReauthReason> {
+        match self {
+            Status::NeedsReauth { reason, .. } => Some(*reason),
+            Status::Connected | Status::Disconnected { .. } => None,
         }
     }
 }
@@ -279,6 +290,7 @@ impl Life {
             not_before: None,
             last_forced_at: None,
             end_told: None,
+            granted_at: None,
             suspect: None,
         }
     }

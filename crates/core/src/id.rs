@@ -104,6 +104,14 @@ id_type!(
     NoticeId, "ntf_"
 );
 id_type!(
+    /// An endpoint for webhooks: `whk_…`.
+    WebhookId, "whk_"
+);
+id_type!(
+    /// One telling of one thing to one receiver: `dlv_…`.
+    DeliveryId, "dlv_"
+);
+id_type!(
     /// An event: `evt_…`.
     EventId, "evt_"
 );

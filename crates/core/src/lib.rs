@@ -26,6 +26,7 @@ pub mod return_url;
 pub mod schedule;
 pub mod scrub;
 pub mod secret;
+pub mod telling;
 pub mod time;
 pub mod token_answer;
 pub mod token_request;

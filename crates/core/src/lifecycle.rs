@@ -13,6 +13,7 @@ use crate::outcome::{Class, Failure, Spent};
 use crate::planted::{self, Bug};
 use crate::policy::Policy;
 use crate::provider::{Provider, Renewal, ReplayKind};
+use crate::schedule;
 use crate::time::Timestamp;
 
 /// What happened.
@@ -93,7 +94,7 @@ pub fn advance(life: Life, event: Event, around: &Circumstances<'_>, now: Timest
         Event::GrantReplaced { grant } => replaced(life, grant),
         Event::Failed { failure, sent_at } => failed(life, &failure, sent_at, around, now),
         Event::Ended => ended(life, now),
-        Event::EndNear => end_near(life),
+        Event::EndNear => end_near(life, around.provider),
         Event::Stalled => stalled(life, now),
         Event::BrakeReleased { apply } => brake_released(life, apply, now),
         Event::Superseded => superseded(life, now),
@@ -348,8 +349,8 @@ fn ended(life: Life, now: Timestamp) -> Transition {
 }
 
 /// Told once for each end, and no trouble: the credential works until then.
-fn end_near(life: Life) -> Transition {
-    let end = life.grant.as_ref().and_then(|grant| grant.expiry.at());
+fn end_near(life: Life, provider: &Provider) -> Transition {
+    let end = life.grant.as_ref().and_then(|grant| schedule::end_for_a_person(grant, provider));
     if life.status != Status::Connected || end.is_none() || life.end_told == end {
         return quiet(life);
     }

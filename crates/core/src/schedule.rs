@@ -10,7 +10,7 @@ use crate::connection::{Life, ReauthReason, Status};
 use crate::grant::GrantFacts;
 use crate::lifetime::Expiry;
 use crate::policy::Policy;
-use crate::provider::{CredentialKind, Provider, Renewal};
+use crate::provider::{CredentialKind, Provider, RefreshLifetimeKind, Renewal};
 use crate::time::Timestamp;
 
 /// A grant whose lifetime nobody knows is refreshed this often, if it can be (docs/lifecycle.md, "Lifetimes").
@@ -260,16 +260,29 @@ pub fn due_at(life: &Life, provider: &Provider, policy: &Policy, jitter: f64) ->
     let by_access = by_access.filter(|_| policy.background);
     let floor = if came_expired(facts) { facts.issued_at.plus(policy.force_interval) } else { facts.issued_at };
     let floor = earliest_refresh(facts, provider).map_or(floor, |earliest| floor.max(earliest));
-    [by_access, keep_alive_at(facts, provider)].into_iter().flatten().min().map(|due| due.max(floor))
+    let told = end_told_at(life, provider);
+    [by_access, keep_alive_at(facts, provider), told].into_iter().flatten().min().map(|due| due.max(floor))
 }
 
-/// When the end of a credential that a person has to bring again is told; none: there is no such end, or it was told.
+/// When the end of what only a person can bring again is told; none: there is no such end, or it was told.
 pub fn end_told_at(life: &Life, provider: &Provider) -> Option<Timestamp> {
     let facts = life.grant.as_ref().filter(|_| life.status == Status::Connected)?;
-    let end = facts.expiry.at().filter(|end| provider.kind == CredentialKind::Static && life.end_told != Some(*end))?;
+    let end = end_for_a_person(facts, provider).filter(|end| life.end_told != Some(*end))?;
+    let whole = provider.refresh_lifetime.filter(|_| provider.kind != CredentialKind::Static);
     // Who brings one that ends next week has just seen so.
-    let ahead = END_TOLD_AHEAD.min(end.since(facts.issued_at) / 3);
+    let ahead = END_TOLD_AHEAD.min(whole.map_or_else(|| end.since(facts.issued_at), |life| life.duration()) / 3);
     Some(end.minus(ahead))
+}
+
+/// The end that only a person can move: that of a static credential, or of a refresh token whose life counts from the
+/// consent. Of other refresh tokens nobody knows whether the next use makes them live on.
+pub fn end_for_a_person(facts: &GrantFacts, provider: &Provider) -> Option<Timestamp> {
+    let fixed = provider.refresh_lifetime_kind == RefreshLifetimeKind::Fixed;
+    match (provider.kind, provider.renewal) {
+        (CredentialKind::Static, _) => facts.expiry.at(),
+        (_, Renewal::RefreshToken) if fixed && facts.has_refresh_token => facts.refresh_expires_at,
+        _ => None,
+    }
 }
 
 /// When a refresh token must be used lest it die of idleness: in the last tenth of its idle limit, at most 7 days before the end.

@@ -134,6 +134,10 @@ kinds! {
     CodeVerifier = Verifier, "code verifier";
     /// A one-time value that we made and of which only a hash is kept: state, handle, link token, cookie.
     OneTime = Once, "one-time value";
+    /// What the messages to an endpoint are signed with.
+    WebhookSecret = Webhook, "webhook secret";
+    /// A password, or an address that is one.
+    Password = Pass, "password";
     /// An API key of ours, whole.
     ApiKeySecret = ApiKey, "API key";
     /// An OpenID Connect id token.

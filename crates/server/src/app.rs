@@ -27,6 +27,7 @@ use crate::service::access::Access;
 use crate::service::integrations::NewClient;
 use crate::service::links::Links;
 use crate::service::refresh::{Refresher, Wiring};
+use crate::service::tell::{self, Telling};
 use crate::service::{Parts, Service, chain};
 
 /// How long the end waits for refreshes that have been sent: their answers come within 90 s, or never.
@@ -231,9 +232,12 @@ impl App {
             public_url: config.public_url(),
         });
         let link_key = store.derived_key("links").map_err(|error| other(&error))?;
+        let unsubscribe_key = store.derived_key("unsubscribe").map_err(|error| other(&error))?;
+        let telling = Telling::new(&config.channels, &config.public_url(), unsubscribe_key.as_ref());
         let access = Access::new(store.clone(), around.clock.clone(), around.entropy.clone());
         let service = Service::new(Parts {
             access: access.map_err(|error| other(&error))?,
+            telling: telling.map_err(|why| StartError::Other { why: format!("mails cannot be set up: {why}") })?,
             links: Links::new(link_key.as_ref(), config.public_url()),
             catalogue,
             refresher,
@@ -317,6 +321,8 @@ pub async fn run(app: App, listener: TcpListener, shutdown: impl Future<Output =
     background.spawn(chores::put_right(service.clone()));
     background.spawn(chores::watch_catalogue(service.clone()));
     background.spawn(chores::clean_up(service.clone()));
+    background.spawn(tell::run(service.clone()));
+    background.spawn(tell::look_ahead(service.clone()));
     service.reseal_what_is_old();
     background.spawn(crate::service::scheduler::run(service.refresher.clone(), service.stop.clone()));
     let serving = serve(listener, router(&shell), service.clock.clone(), stop_serving.clone());
@@ -372,6 +378,7 @@ async fn open_store(
         providers: Some(ProviderResolver::new(move |source| {
             catalogue.current().resolve(source, private_networks).ok()
         })),
+        channels: Telling::channels(&config.channels),
         cache_grace: config.policy().cache_grace,
         ..OpenOptions::new(config.database.clone(), config.data_dir.clone(), key, node)
     };

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod entropy;
 pub mod http;
 pub mod metrics;
+pub mod notify;
 pub mod provider;
 pub mod service;
 pub mod telemetry;

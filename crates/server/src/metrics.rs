@@ -141,6 +141,13 @@ impl Metrics {
         self.connect_flows.get_or_create(&labels).inc();
     }
 
+    /// A notice or an event was told by a channel, or was not: `delivered`, `retried`, `failed`, `dropped`.
+    pub fn told(&self, kind: &str, channel: &'static str, result: &'static str) {
+        let kind = kind.strip_prefix("connection.").unwrap_or(kind).to_owned();
+        let labels = vec![("kind", kind), ("channel", channel.to_owned()), ("result", result.to_owned())];
+        self.notices.get_or_create(&labels).inc();
+    }
+
     /// A caller reported a use.
     pub fn reported(&self, integration: &IntegrationName, outcome: UseOutcome) {
         let outcome = match outcome {

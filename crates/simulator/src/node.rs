@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use evergrant::app::chores;
 use evergrant::catalogue::Entries;
-use evergrant::config::MasterKeySource;
+use evergrant::config::{ChannelsConfig, MasterKeySource};
 use evergrant::metrics::Metrics;
 use evergrant::provider::Transport;
 use evergrant::service::access::Access;
 use evergrant::service::links::Links;
 use evergrant::service::refresh::{Refresher, Wiring};
+use evergrant::service::tell::Telling;
 use evergrant::service::{Parts, Service, scheduler};
 use evergrant_core::id::NodeId;
 use evergrant_core::policy::Policy;
@@ -194,8 +195,10 @@ fn assemble((world, at): (&Shared, usize), entropy: &SharedEntropy, store: Store
     });
     let link_key = store.derived_key("links").map_err(|error| error.to_string())?;
     let access = Access::new(store.clone(), clock.clone(), entropy.clone()).map_err(|error| error.to_string())?;
+    let telling = Telling::new(&ChannelsConfig::default(), URL, link_key.as_ref())?;
     Ok(Service::new(Parts {
         access,
+        telling,
         links: Links::new(link_key.as_ref(), URL.to_owned()),
         catalogue,
         refresher,

@@ -51,7 +51,7 @@ impl Change {
             Effect::NoIntegration(name) => Change::Removed { integration: name.clone() },
             Effect::Rotated(master, _) => Change::Rotated { fingerprint: master.fingerprint() },
             Effect::Event(_) => Change::Events,
-            Effect::Noticed(_) => return None,
+            Effect::Noticed(_) | Effect::Told => return None,
         })
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use evergrant_core::time::Timestamp;
 
 use crate::db::values;
+use crate::deliveries;
 use crate::error::StoreError;
 use crate::refresh;
 use crate::shared::Tx;
@@ -48,6 +49,7 @@ impl Store {
         self.write(move |tx, _| {
             let mut rows = refresh::clean(tx, now, PART)?;
             rows += ended_sessions(tx, now)?;
+            rows += deliveries::clean(tx, now, PART)?;
             let old = |text, age| tx.run(text, values![now.minus(age), PART]);
             rows += old(
                 "DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE at < ?1 ORDER BY at LIMIT ?2)",

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use tokio::sync::broadcast;
 
 use crate::db::{Row, Select, Sql, values};
+use crate::deliveries;
 use crate::error::StoreError;
 use crate::page::{Cursor, Page};
 use crate::row::json;
@@ -105,6 +106,7 @@ pub(crate) fn write(
         let kind: &str = &new.kind;
         let all = values![id, kind, about.integration, about.connection, about.subject, data, at];
         let seq = tx.one(text, all, |row| row.count(0))?.ok_or(StoreError::NotOneRow { table: "events", rows: 0 })?;
+        deliveries::of_event(tx, shared, about, (new, &id), at)?;
         tx.after_commit(Effect::Event(Arc::new(Event {
             seq,
             id,

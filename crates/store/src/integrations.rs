@@ -174,6 +174,8 @@ impl Store {
                 tx.after_commit(Effect::Forget(id));
                 tx.after_commit(Effect::Owner(shared.owner(&name, &subject)));
             }
+            let told = "DELETE FROM told WHERE connection_id IN (SELECT id FROM connections WHERE integration = ?1)";
+            tx.run(told, values![name])?;
             tx.run("DELETE FROM connections WHERE integration = ?1", values![name])?;
             tx.run("DELETE FROM oauth_states WHERE integration = ?1", values![name])?;
             // Nothing is left to revoke with.

@@ -10,7 +10,9 @@ mod changes;
 mod cleanup;
 pub mod connect;
 mod connections;
+mod contacts;
 mod db;
+mod deliveries;
 mod deployment;
 mod entropy;
 mod error;
@@ -45,13 +47,18 @@ mod shared;
 mod stats;
 mod store;
 mod tally;
+mod webhooks;
 
 pub use audit::{AuditCheck, AuditLine, NewAudit};
 pub use cleanup::Retention;
 pub use connections::{
     ConnectionFilter, ConnectionPatch, Decided, Ended, EndedNow, Ending, Erased, NewGrantFor, Patched, Placed, Target,
 };
+pub use contacts::Reach;
 pub use db::{BackupError, Database, DatabaseServer, NotAServer, RestoredBackup, back_up, restore};
+pub use deliveries::{
+    Channels, Claimed, Delivery, DeliveryState, EMAIL, OPERATOR, Outcome as DeliveryOutcome, Redelivered, WEBHOOK,
+};
 pub use deployment::{Quarantine, QuarantineCause};
 pub use entropy::{Entropy, SharedEntropy, SystemEntropy};
 pub use error::{Cause, OpenError, StoreError, Trouble};
@@ -76,3 +83,4 @@ pub use shared::StatusCounts;
 pub use stats::{IntegrationNumbers, OutcomeNumber};
 pub use store::Store;
 pub use tally::Tally;
+pub use webhooks::{OLD_SECRET, SigningSecret, Webhook};

@@ -152,6 +152,7 @@ impl Shared {
             Effect::Key(key) => {
                 write(&self.keys).insert(key.id.clone(), key);
             }
+            Effect::Told => self.told.notify_one(),
             Effect::Rotated(master, newest) => self.ring.rotated(&master, &newest),
             // With several nodes they are told in the order of turns, where the turns of others are heard.
             Effect::Event(_) if turn.is_some() => {}

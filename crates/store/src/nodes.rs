@@ -120,13 +120,18 @@ pub(crate) fn clear_up(sql: &Sql<'_>, former: &Former, me: &NodeId, now: Timesta
 fn end_leases(sql: &Sql<'_>, me: &NodeId) -> Result<(), StoreError> {
     let text = "UPDATE lives SET lease_until = 0, lease_owner = CASE WHEN attempt IS NULL THEN NULL ELSE lease_owner END \
                 WHERE lease_owner IS NOT NULL AND lease_owner <> ?1";
+    sql.run(text, values![me])?;
+    // What an earlier process was telling is told again, under the same ids.
+    let text =
+        "UPDATE deliveries SET claimed_until = 0, claimed_by = NULL WHERE claimed_by IS NOT NULL AND claimed_by <> ?1";
     sql.run(text, values![me]).map(drop)
 }
 
 fn end_leases_of(sql: &Sql<'_>, node: &str) -> Result<(), StoreError> {
     let text = "UPDATE lives SET lease_until = 0, lease_owner = CASE WHEN attempt IS NULL THEN NULL ELSE lease_owner END \
                 WHERE lease_owner = ?1";
-    sql.run(text, values![node]).map(drop)
+    sql.run(text, values![node])?;
+    sql.run("UPDATE deliveries SET claimed_until = 0, claimed_by = NULL WHERE claimed_by = ?1", values![node]).map(drop)
 }
 
 /// A node says good-bye: what it leased is free at once.

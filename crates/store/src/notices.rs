@@ -8,6 +8,7 @@ use evergrant_core::time::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::db::{Row, Select, values};
+use crate::deliveries;
 use crate::error::StoreError;
 use crate::events::About;
 use crate::page::{Cursor, Page};
@@ -49,6 +50,8 @@ pub struct NewNotice {
     pub kind: NoticeKind,
     /// When its episode began: with the connection and the kind it says what has already been told.
     pub episode: Timestamp,
+    /// What it is about besides, where one kind is told of several matters.
+    pub matter: &'static str,
     /// More about it; never a secret.
     pub detail: Map<String, Value>,
 }
@@ -56,33 +59,36 @@ pub struct NewNotice {
 impl NewNotice {
     /// Without more about it.
     pub fn new(kind: NoticeKind, episode: Timestamp) -> Self {
-        NewNotice { kind, episode, detail: Map::new() }
+        NewNotice { kind, episode, matter: "", detail: Map::new() }
     }
 }
 
-/// Writes notices in a transaction; one that has been told in its episode is not written again.
+/// Writes notices in a transaction, and says how many; one that has been told in its episode is not written again.
 pub(crate) fn write(
     tx: &Tx<'_>,
     shared: &Shared,
     about: About<'_>,
     notices: &[NewNotice],
     at: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<usize, StoreError> {
+    let mut written = 0;
     for new in notices {
         let id = NoticeId::make(at, shared.entropy.id());
         let integration = about.integration.ok_or(StoreError::defect("writing a notice about nothing"))?;
         let whole = about.connection.map_or(integration.as_str(), ConnectionId::as_str);
-        let episode = format!("{whole}@{}", new.episode.as_millis());
+        let episode = format!("{whole}@{}{}", new.episode.as_millis(), new.matter);
         // Alerts are the operator's, whomever they are about.
         let subject = about.subject.filter(|_| new.kind.is_for_subject());
         let text = "INSERT INTO notices (id, about, kind, integration, connection_id, subject, detail, at) \
                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (about, kind) DO NOTHING";
         let (kind, detail) = (new.kind.as_str(), json(&new.detail)?);
         if tx.run(text, values![id, episode, kind, integration, about.connection, subject, detail, at])? == 1 {
+            deliveries::of_notice(tx, shared, about, (new, &id), at)?;
             tx.after_commit(Effect::Noticed(new.kind));
+            written += 1;
         }
     }
-    Ok(())
+    Ok(written)
 }
 
 /// Which notices.

@@ -10,6 +10,7 @@ use evergrant_core::integration::ProviderSource;
 use evergrant_core::provider::Provider;
 
 use crate::db::Database;
+use crate::deliveries::Channels;
 use crate::journal::JournalOptions;
 use crate::pace::Threads;
 use crate::seal::MasterKey;
@@ -81,6 +82,8 @@ pub struct OpenOptions {
     pub audit_reads: AuditReads,
     /// Where providers are looked up.
     pub providers: Option<ProviderResolver>,
+    /// What can be told where.
+    pub channels: Channels,
 }
 
 impl OpenOptions {
@@ -102,6 +105,7 @@ impl OpenOptions {
             data_key_sealings: 1 << 31,
             audit_reads: AuditReads::default(),
             providers: None,
+            channels: Channels::default(),
         }
     }
 }

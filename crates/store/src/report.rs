@@ -55,6 +55,31 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Tells the operator something about an integration, by a notice and an event, unless it has been told in this episode.
+    ///
+    /// # Errors
+    /// Those of every write.
+    pub async fn note_once(
+        &self,
+        integration: &IntegrationName,
+        notice: NewNotice,
+        event: NewEvent,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let integration = integration.clone();
+        self.write(move |tx, shared| {
+            let about = About::integration(&integration);
+            let is_new = notices::write(tx, shared, about, &[notice], now)? == 1;
+            if is_new {
+                events::write(tx, shared, about, &[event], now)?;
+            }
+            Ok(is_new)
+        })
+        .await
+    }
+}
+
 /// Writes a report about something that is neither a connection nor an integration.
 pub(crate) fn write_on_its_own(
     tx: &Tx<'_>,

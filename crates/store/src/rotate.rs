@@ -28,7 +28,7 @@ struct Sealed {
     update: &'static str,
 }
 
-const TABLES: [Sealed; 5] = [
+const TABLES: [Sealed; 6] = [
     Sealed {
         table: "grants",
         columns: &["access_token", "refresh_token"],
@@ -55,6 +55,12 @@ const TABLES: [Sealed; 5] = [
         columns: &["payload"],
         select: "SELECT id, CAST(0 AS BIGINT), payload, payload, payload FROM outbox WHERE id > ?1 ORDER BY id LIMIT ?2",
         update: "UPDATE outbox SET payload = ?2 WHERE id = ?1",
+    },
+    Sealed {
+        table: "webhooks",
+        columns: &["secrets"],
+        select: "SELECT id, CAST(0 AS BIGINT), secrets, secrets, secrets FROM webhooks WHERE id > ?1 ORDER BY id LIMIT ?2",
+        update: "UPDATE webhooks SET secrets = ?2 WHERE id = ?1",
     },
     Sealed {
         table: "connect_sessions",

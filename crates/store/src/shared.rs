@@ -7,11 +7,12 @@ use std::time::Duration;
 use evergrant_core::id::{ConnectionId, InstallationId, IntegrationName, NodeId};
 use evergrant_core::integration::Integration;
 use evergrant_core::notice::NoticeKind;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Notify, broadcast, watch};
 
 use crate::cache::{Owner, ReadCache};
 use crate::changes::Change;
 use crate::db::{Household, Turn, Unit, values};
+use crate::deliveries::Channels;
 use crate::entropy::SharedEntropy;
 use crate::error::StoreError;
 use crate::events::Event;
@@ -49,6 +50,8 @@ pub(crate) enum Effect {
     Key(Arc<ApiKey>),
     /// Something happened.
     Event(Arc<Event>),
+    /// Something is to be told, or a receiver has become free.
+    Told,
     /// A notice was written.
     Noticed(NoticeKind),
     /// Another master key wraps the data keys, and a new one of those seals.
@@ -108,6 +111,10 @@ pub(crate) struct Shared {
     /// What is known of the other nodes; where one process works alone nothing.
     pub feed: Feed,
     pub tally: Mutex<Tally>,
+    /// What can be told where.
+    pub channels: Channels,
+    /// Wakes who tells.
+    pub told: Notify,
     pub resolver: Option<ProviderResolver>,
     /// The database server has lost commits that it had answered.
     pub behind: Arc<watch::Sender<bool>>,

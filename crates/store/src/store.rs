@@ -360,6 +360,8 @@ fn load(
         events: broadcast::Sender::new(FEED),
         feed,
         tally: Mutex::default(),
+        channels: options.channels.clone(),
+        told: tokio::sync::Notify::new(),
         resolver: options.providers.clone(),
         behind,
     };

@@ -4,10 +4,12 @@
 //! its standard input closes.
 
 mod oauth1;
+mod receivers;
 mod tester;
 mod toolkit;
 
 pub use oauth1::{Oauth1, Oauth1About};
+pub use receivers::{Receivers, ReceiversAbout};
 pub use tester::ApiTester;
 pub use toolkit::{OauthToolkit, ToolkitAbout};
 

@@ -223,6 +223,11 @@ pub struct Provider {
     /// How many living grants of one account a client may have at most; one more ends the oldest, without a word.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grants_per_account: Option<u32>,
+    /// Grants that die at this age, again and again, tell of a setting of the operator's at the provider.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub short_grants_after: Option<Seconds>,
+    /// What the operator can do about that, as a sentence.
+    pub short_grants_remedy: String,
     /// Refreshes per minute at the token endpoint, where known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refresh_rate_per_minute: Option<u32>,

@@ -65,6 +65,23 @@ impl HttpRequest {
     }
 }
 
+impl HttpRequest {
+    /// A POST of a JSON document to somebody who is no provider: a receiver of webhooks or a chat. Header names in lower case.
+    pub fn message(url: &str, headers: Vec<(String, Zeroizing<String>)>, document: Vec<u8>) -> Self {
+        let mut all = vec![
+            ("content-type".to_owned(), Zeroizing::new("application/json".to_owned())),
+            ("user-agent".to_owned(), Zeroizing::new(USER_AGENT.to_owned())),
+        ];
+        all.extend(headers);
+        HttpRequest {
+            method: Method::Post,
+            url: Zeroizing::new(url.to_owned()),
+            headers: all,
+            body: Zeroizing::new(document),
+        }
+    }
+}
+
 impl fmt::Debug for HttpRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let address = self.url.split(['?', '#']).next().unwrap_or_default();

@@ -26,6 +26,8 @@ pub(super) async fn settle(service: &Service, config: &Config) -> Result<Vec<New
         let made = service.bootstrap_key(secret).await;
         made.map_err(|refusal| StartError::BootstrapKey { why: refusal.to_string() })?;
     }
+    let told = service.declare_webhooks(&config.channels.webhooks).await;
+    told.map_err(|refusal| StartError::Other { why: format!("a webhook in the configuration: {refusal}") })?;
     let mut waiting = Vec::new();
     for declared in &config.integrations {
         let client = client(declared);

@@ -2,13 +2,14 @@
 //! file itself, so that it can be checked in.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use evergrant_core::id::IntegrationName;
 use evergrant_core::policy::PolicyOverrides;
 use evergrant_core::secret::ClientSecret;
 use evergrant_core::time::Timestamp;
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use super::environment::Environment;
 use super::error::{ConfigError, SetBy};
@@ -143,23 +144,35 @@ fn secret_of(
 ) -> Result<DeclaredSecret, ConfigError> {
     let key = format!("integrations, {}, line {line}", of.name);
     let set_by = SetBy::Key { key, file: read.path.clone() };
+    let place = (secret.secret_file.as_deref(), secret.secret_env.as_deref());
+    let (text, from) = secret_text("the client secret", place, &set_by, environment)?;
+    if !can_be_secret(&text) {
+        let why = "the client secret must be one line of text, or a private key".to_owned();
+        return Err(ConfigError::NoSecret { set_by, why });
+    }
+    Ok(DeclaredSecret { secret: ClientSecret::new(text.as_str()), expires_at: secret.expires_at, from })
+}
+
+/// A secret from its file or its variable, without the end of its line.
+pub(super) fn secret_text(
+    what: &str,
+    (file, variable): (Option<&Path>, Option<&str>),
+    set_by: &SetBy,
+    environment: &Environment,
+) -> Result<(Zeroizing<String>, SecretFrom), ConfigError> {
     let refused = |why: String| ConfigError::NoSecret { set_by: set_by.clone(), why };
-    let (text, from) = match (&secret.secret_file, &secret.secret_env) {
+    let (text, from) = match (file, variable) {
         (Some(file), None) => {
-            let unreadable =
-                |why| refused(format!("the client secret's file {} cannot be read: {why}", file.display()));
-            (std::fs::read_to_string(file).map_err(unreadable)?, SecretFrom::File(file.clone()))
+            let unreadable = |why| refused(format!("{what}'s file {} cannot be read: {why}", file.display()));
+            (std::fs::read_to_string(file).map_err(unreadable)?, SecretFrom::File(file.to_owned()))
         }
         (None, Some(name)) => {
             let value = environment.get(name);
-            let value = value.ok_or_else(|| refused(format!("the client secret's variable {name} is not set")))?;
-            (value.to_owned(), SecretFrom::Variable(name.clone()))
+            let value = value.ok_or_else(|| refused(format!("{what}'s variable {name} is not set")))?;
+            (value.to_owned(), SecretFrom::Variable(name.to_owned()))
         }
         _ => return Err(refused("say either where the secret's file is or which variable holds it".to_owned())),
     };
-    let text = text.trim_end_matches(['\r', '\n']);
-    if !can_be_secret(text) {
-        return Err(refused("the client secret must be one line of text, or a private key".to_owned()));
-    }
-    Ok(DeclaredSecret { secret: ClientSecret::new(text), expires_at: secret.expires_at, from })
+    let text = Zeroizing::new(text);
+    Ok((Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()), from))
 }

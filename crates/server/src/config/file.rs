@@ -7,6 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::AuditReads;
+use super::channels::{NoticeNumbers, WrittenChat, WrittenEmail, WrittenWebhook};
 use super::declared::WrittenIntegration;
 use super::error::{ConfigError, nearest};
 
@@ -30,11 +31,12 @@ pub(super) struct File {
     pub refresh: PolicyOverrides,
     pub audit: Audit,
     pub integrations: Vec<Spanned<WrittenIntegration>>,
-    // Known so that they are refused with a sentence of their own.
-    email: Option<Spanned<toml::Value>>,
-    slack: Option<Spanned<toml::Value>>,
-    discord: Option<Spanned<toml::Value>>,
-    webhooks: Option<Spanned<toml::Value>>,
+    pub email: Option<Spanned<WrittenEmail>>,
+    pub slack: Option<Spanned<WrittenChat>>,
+    pub discord: Option<Spanned<WrittenChat>>,
+    pub webhooks: Vec<Spanned<WrittenWebhook>>,
+    pub notices: NoticeNumbers,
+    // Known so that it is refused with a sentence of its own.
     otel: Option<Spanned<toml::Value>>,
 }
 
@@ -46,7 +48,7 @@ pub(super) struct Audit {
 }
 
 /// Parts of later versions.
-const NOT_BUILT: [&str; 5] = ["email", "slack", "discord", "webhooks", "otel"];
+const NOT_BUILT: [&str; 1] = ["otel"];
 
 /// A file that was read, with its text for line numbers.
 pub(super) struct Read {
@@ -78,7 +80,7 @@ pub(super) fn read(named: Option<&Path>) -> Result<Option<Read>, ConfigError> {
 
 fn refuse_what_is_not_built(read: &Read) -> Result<(), ConfigError> {
     let file = &read.file;
-    let parts = [&file.email, &file.slack, &file.discord, &file.webhooks, &file.otel];
+    let parts = [&file.otel];
     for (key, part) in NOT_BUILT.into_iter().zip(parts) {
         if let Some(part) = part {
             return Err(ConfigError::NotBuilt { file: read.path.clone(), line: read.line(part.span().start), key });

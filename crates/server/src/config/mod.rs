@@ -4,6 +4,7 @@
 //! refused start says what is wrong, where it was set and what would be right, and repeats no value that could be a
 //! secret. It does not open the database or make a master key: that is the start of the service.
 
+mod channels;
 mod declared;
 mod environment;
 mod error;
@@ -23,6 +24,7 @@ use evergrant_core::secret::ApiKeySecret;
 use evergrant_store::Database;
 use url::Url;
 
+pub use channels::{ChannelsConfig, DeclaredWebhook, EmailConfig, NoticeNumbers, Tls};
 pub use declared::{Declared, DeclaredSecret, SecretFrom};
 pub use environment::Environment;
 pub use error::{ConfigError, SetBy};
@@ -59,6 +61,8 @@ pub struct Config {
     pub audit_reads: AuditReads,
     /// Integrations declared in the file.
     pub integrations: Vec<Declared>,
+    /// How people and programs are told.
+    pub channels: ChannelsConfig,
     /// The word for this installation in new API keys: `eg_<environment>_…`.
     pub key_environment: String,
 }

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use evergrant_core::policy::{Policy, PolicyOverrides};
 use serde_json::Value;
 
+use super::channels::NoticeNumbers;
+
 /// What the variables of `[refresh]` begin with.
 pub(super) const REFRESH_PREFIX: &str = "EVERGRANT_REFRESH_";
 
@@ -158,8 +160,53 @@ pub fn reference() -> String {
         let _ = writeln!(page, "| `{name}` | `{REFRESH_PREFIX}{}` | {default} |", name.to_uppercase());
     }
     page.push_str(INTEGRATIONS);
+    page.push_str(CHANNELS);
+    page.push_str("\n| key | default |\n| --- | --- |\n");
+    for (name, default) in notice_numbers() {
+        let _ = writeln!(page, "| `{name}` | {default} |");
+    }
     page
 }
+
+/// The defaults of `[notices]`, by name.
+fn notice_numbers() -> Vec<(String, String)> {
+    let all = serde_json::to_value(NoticeNumbers::default()).unwrap_or_default();
+    let all = all.as_object().cloned().unwrap_or_default();
+    all.into_iter().map(|(name, value)| (name, value.to_string())).collect()
+}
+
+const CHANNELS: &str = r#"
+## `[email]`, `[slack]`, `[discord]`, `[[webhooks]]`
+
+How people and programs are told; [notifications.md](notifications.md) says what each does. Secrets come from files or variables, never from this file.
+
+```toml
+[email]
+host = "smtp.example.com"
+port = 587                            # 465 with tls = "tls"
+tls = "starttls"                      # or "tls"; "none" on loopback only
+username = "evergrant"
+password_file = "/run/secrets/smtp"   # or password_env = "SMTP_PASSWORD"
+from = "Acme <support@acme.example>"
+operator = "ops@acme.example"         # where alerts go
+
+[slack]
+url_file = "/run/secrets/slack"       # or url_env = "SLACK_URL": the address of an incoming webhook
+
+[discord]
+url_file = "/run/secrets/discord"
+
+[[webhooks]]
+name = "app"
+url = "https://app.example/hooks/evergrant"
+events = ["connection.disconnected", "connection.recovered"]    # left out: the usual ones
+secret_file = "/run/secrets/webhook"  # whsec_…; several, the newest first: secrets = [{ secret_file = "…" }, { secret_env = "…" }]
+```
+
+## `[notices]`
+
+Seconds, fractions allowed, unless it is a count: the pauses between tries, and how seldom a person gets a mail.
+"#;
 
 const INTEGRATIONS: &str = r#"
 ## `[[integrations]]`
@@ -211,6 +258,10 @@ pub fn template() -> String {
         let _ = writeln!(file, "# {name} = {default}");
     }
     file.push_str("\n# [audit]\n# reads = \"batched\"\n");
+    let channels = CHANNELS.lines().skip_while(|line| !line.starts_with("[email]"));
+    for line in channels.take_while(|line| !line.starts_with("```")) {
+        let _ = writeln!(file, "{}", if line.is_empty() { "#".to_owned() } else { format!("# {line}") });
+    }
     for line in
         INTEGRATIONS.lines().skip_while(|line| !line.starts_with("[[")).take_while(|line| !line.starts_with("```"))
     {

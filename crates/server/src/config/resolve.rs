@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use url::Url;
 use zeroize::Zeroizing;
 
+use super::channels::channels;
 use super::declared::declared;
 use super::environment::Environment;
 use super::error::{ConfigError, SetBy, nearest};
@@ -92,6 +93,7 @@ pub(super) fn resolve(flags: &Flags, environment: &Environment) -> Result<Config
             .map(|found| found.0),
         audit_reads: audit_reads(&sources)?,
         integrations: read.as_ref().map(|read| declared(read, environment)).transpose()?.unwrap_or_default(),
+        channels: read.as_ref().map(|read| channels(read, environment)).transpose()?.unwrap_or_default(),
         key_environment: "live".to_owned(),
         catalog: catalog(&sources),
         data_dir,

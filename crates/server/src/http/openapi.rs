@@ -15,6 +15,8 @@ pub mod tag {
     pub const CONNECTIONS: &str = "Connections";
     /// One person.
     pub const SUBJECTS: &str = "Subjects";
+    /// Telling others.
+    pub const NOTIFICATIONS: &str = "Webhooks";
     /// OAuth clients and the catalogue.
     pub const INTEGRATIONS: &str = "Integrations";
     /// Running it.
@@ -35,7 +37,7 @@ pub mod tag {
     ),
     components(schemas(super::problem::ProblemBody, super::problem::Action)),
     tags(
-        (name = "Tokens"), (name = "Connecting an account"), (name = "Connections"), (name = "Subjects"),
+        (name = "Tokens"), (name = "Connecting an account"), (name = "Connections"), (name = "Subjects"), (name = "Webhooks"),
         (name = "Integrations"), (name = "Operation"), (name = "Keys and audit"),
     ),
 )]

@@ -52,6 +52,20 @@ pub struct Choice {
     pub scopes: Vec<String>,
 }
 
+/// Asks whether mails of a kind are to end.
+#[derive(Template)]
+#[template(path = "unsubscribe.html")]
+pub struct UnsubscribePage {
+    /// In a few words.
+    pub title: String,
+    /// What will be.
+    pub question: String,
+    /// The words on the button.
+    pub button: String,
+    /// Where the form goes.
+    pub action: String,
+}
+
 /// Says what came of it.
 #[derive(Template, Default)]
 #[template(path = "result.html")]

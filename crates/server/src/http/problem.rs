@@ -289,6 +289,8 @@ fn of_conflict(conflict: &Conflict) -> Problem {
         Conflict::OtherAccount { .. } => make(Action::Reconnect).with("conflict", "other_account"),
         Conflict::MasterKeyElsewhere { .. } => make(Action::FixRequest).with("conflict", "master_key_elsewhere"),
         Conflict::MasterKeyNotKept { .. } => make(Action::ContactSupport).with("conflict", "master_key_not_kept"),
+        Conflict::WebhookDeclared => make(Action::FixRequest).with("conflict", "declared"),
+        Conflict::WebhookDisabled => make(Action::FixRequest).with("conflict", "disabled"),
         Conflict::Declared { .. } => make(Action::FixIntegration).with("conflict", "declared"),
     }
 }

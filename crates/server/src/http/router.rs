@@ -7,6 +7,7 @@ use utoipa_axum::routes;
 use super::conventions::conventions;
 use super::handlers::{
     connect, connections, events, flow, integrations, keys, operation, providers, quarantine, subjects, tokens,
+    unsubscribe, webhooks,
 };
 use super::openapi;
 use super::problem::Problem;
@@ -69,6 +70,16 @@ fn table() -> Finished {
         .add(Guard::KeyOrSubject(Notifications), routes!(subjects::set_preferences))
         .add(Guard::KeyOrSubject(Notifications), routes!(subjects::preferences_short))
         .add(Guard::KeyOrSubject(Notifications), routes!(subjects::set_preferences_short))
+        .add(Guard::OneTime, routes!(unsubscribe::page))
+        .add(Guard::OneTime, routes!(unsubscribe::end))
+        .add(Guard::Key(Notifications), routes!(webhooks::list))
+        .creating(Guard::Key(Notifications), routes!(webhooks::create))
+        .add(Guard::Key(Notifications), routes!(webhooks::get))
+        .add(Guard::Key(Notifications), routes!(webhooks::change))
+        .add(Guard::Key(Notifications), routes!(webhooks::remove))
+        .add(Guard::Key(Notifications), routes!(webhooks::rotate))
+        .add(Guard::Key(Notifications), routes!(webhooks::deliveries))
+        .add(Guard::Key(Notifications), routes!(webhooks::redeliver))
         .add(Guard::Key(ConnectionsRead), routes!(providers::list))
         .add(Guard::Key(ConnectionsRead), routes!(providers::get))
         .add(Guard::Key(ConnectionsRead), routes!(integrations::list))

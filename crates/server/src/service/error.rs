@@ -206,6 +206,12 @@ pub enum Conflict {
         /// The integration.
         integration: IntegrationName,
     },
+    /// A declared endpoint is changed in its file.
+    #[error("This webhook is declared in the configuration file. Change it there and start the service again.")]
+    WebhookDeclared,
+    /// An endpoint that is not told gets nothing again.
+    #[error("This webhook is disabled. Enable it first (PATCH with `enabled: true`). Nothing was sent.")]
+    WebhookDisabled,
     /// The master key is not in a file of the service's.
     #[error(
         "The master key comes from {place}, which the service can't change. Stop it, say where the new key is (`evergrant \

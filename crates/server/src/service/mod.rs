@@ -25,6 +25,7 @@ pub mod links;
 pub mod notices;
 pub mod page;
 pub mod place;
+pub mod preferences;
 pub mod providers;
 pub mod quarantine;
 pub mod refresh;
@@ -35,8 +36,11 @@ pub mod signed;
 pub mod stats;
 pub mod subjects;
 pub mod sweep;
+pub mod tell;
 pub mod tokens;
 pub mod tokens_like;
+pub mod unsubscribe;
+pub mod webhooks;
 
 use std::fmt;
 use std::ops::Deref;
@@ -79,6 +83,8 @@ pub struct Parts {
     pub transport: Transport,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// How others are told.
+    pub telling: tell::Telling,
     /// Links that need no row.
     pub links: Links,
     /// The time.

@@ -8,7 +8,8 @@ use evergrant_core::id::{AttemptId, SubjectId};
 use evergrant_core::integration::Integration;
 use evergrant_core::lifecycle::{self, Circumstances, Event};
 use evergrant_core::lifetime::{Expiry, TokenSet};
-use evergrant_core::provider::{Provider, Renewal};
+use evergrant_core::notice::NoticeKind;
+use evergrant_core::provider::{Provider, RefreshLifetimeKind, Renewal};
 use evergrant_core::schedule;
 use evergrant_core::time::Timestamp;
 use evergrant_store::{Decided, NewAudit, NewEvent, NewGrantFor, NewNotice, Placed, Store, Target, TokenRecord};
@@ -99,12 +100,18 @@ impl Service {
                 refresh_expires_at: kept.unwrap_or(facts.refresh_expires_at),
                 ..facts
             };
+            let facts = if origin == Origin::Connect { with_end(facts, provider) } else { facts };
+            let new_scopes = facts.scopes.clone();
             let mut short = if origin == Origin::Connect { shortfalls(&facts, &asked, provider) } else { Vec::new() };
             short.extend(further);
             let decided = decide(found, facts, origin, &around, now);
             let told =
                 |event: NewEvent| short.iter().cloned().fold(event, |event, (name, what)| event.with(name, what));
-            let events = decided.events.into_iter().map(told).collect();
+            let mut events = decided.events;
+            if let Some(first) = events.first_mut() {
+                *first = told(first.clone());
+            }
+            events.extend(found.and_then(|found| scopes_changed(found, &new_scopes)));
             Decided { keep_refresh_token: kept.is_some(), events, ..decided }
         };
         (new, decide)
@@ -129,6 +136,8 @@ fn decide(
             (transition.life, notices)
         }
     };
+    let granted_at = life.grant.as_ref().filter(|_| origin == Origin::Connect).map(|facts| facts.issued_at);
+    let life = Life { granted_at, ..life };
     let next_at = schedule::due_at(&life, around.provider, around.policy, around.jitter);
     let kind = match (origin, found) {
         (Origin::Import, None) => "connection.imported",
@@ -137,7 +146,26 @@ fn decide(
         (Origin::Connect, None) => "connection.connected",
         (Origin::Connect, Some(_)) => "connection.reconnected",
     };
-    Decided { life, next_at, keep_refresh_token: false, notices, events: vec![NewEvent::new(kind)] }
+    let recovered = notices.iter().any(|notice: &NewNotice| notice.kind == NoticeKind::Recovered);
+    let recovered = recovered.then(|| NewEvent::new("connection.recovered"));
+    let events = [NewEvent::new(kind)].into_iter().chain(recovered).collect();
+    Decided { life, next_at, keep_refresh_token: false, notices, events }
+}
+
+/// A refresh token whose life counts from the consent ends when that says, where the answer does not.
+fn with_end(facts: GrantFacts, provider: &Provider) -> GrantFacts {
+    let fixed = provider.refresh_lifetime_kind == RefreshLifetimeKind::Fixed && facts.has_refresh_token;
+    let end = provider.refresh_lifetime.filter(|_| fixed).map(|life| facts.issued_at.plus(life.duration()));
+    GrantFacts { refresh_expires_at: facts.refresh_expires_at.or(end), ..facts }
+}
+
+/// A person who agrees again can leave out what was agreed before: what depends on it fails, and nobody would know why.
+fn scopes_changed(found: &Connection, now: &[String]) -> Option<NewEvent> {
+    let before = &found.life.grant.as_ref()?.scopes;
+    let less: Vec<&str> = before.iter().filter(|scope| !now.contains(scope)).map(String::as_str).collect();
+    let more: Vec<&str> = now.iter().filter(|scope| !before.contains(scope)).map(String::as_str).collect();
+    let changed = !(less.is_empty() && more.is_empty());
+    changed.then(|| NewEvent::new("connection.scopes_changed").with("lost", less).with("gained", more))
 }
 
 /// What a new grant has less of than one would expect: told at once with its event, because later it is a riddle.

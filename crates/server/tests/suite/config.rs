@@ -88,11 +88,34 @@ fn variables_that_somebody_else_made_of_our_name_are_left_alone() {
 #[test]
 fn parts_of_later_versions_are_refused_instead_of_ignored() {
     let desk = Desk::new();
-    for part in
-        ["[email]\nfrom = 'a@b'", "[slack]\nx = 1", "[discord]\nx = 1", "[[webhooks]]\nurl = 'x'", "[otel]\nx = 1"]
-    {
-        let refusal = desk.refusal(&format!("\n{part}\n"), &[]);
-        assert!(refusal.contains("line 2") && refusal.contains("has no"), "{refusal}");
+    let refusal = desk.refusal("\n[otel]\nx = 1\n", &[]);
+    assert!(refusal.contains("line 2") && refusal.contains("has no"), "{refusal}");
+}
+
+#[test]
+fn channels_take_their_secrets_from_elsewhere_and_say_what_is_wrong_without_repeating_it() {
+    let desk = Desk::new();
+    let environment = [("PASSWORD", "s3cret"), ("CHAT", "https://hooks.example/s3cret"), ("HOOK", "whsec_s3cret")];
+    let good = "[email]\nhost = 'mail.example'\nfrom = 'a@b.example'\nusername = 'a'\npassword_env = 'PASSWORD'\n\
+                [slack]\nurl_env = 'CHAT'\n[discord]\nurl_env = 'CHAT'\n\
+                [[webhooks]]\nname = 'app'\nurl = 'https://app.example/'\nsecret_env = 'HOOK'\n[notices]\nretries = [0.1]\n";
+    let config = desk.load(good, &environment).unwrap();
+    assert!(config.channels.email.is_some() && config.channels.slack.is_some() && config.channels.webhooks.len() == 1);
+    assert!(!format!("{config:?}").contains("s3cret"), "{config:?}");
+    for (part, words) in [
+        ("[email]\nhost = 'mail.example'\nfrom = 'a@b.example'\ntls = 'none'", "loopback"),
+        ("[email]\nhost = 'mail.example'\nfrom = 's3cret'", "addresses"),
+        ("[email]\nhost = 'mail.example'\nfrom = 'a@b.example'\nusername = 's3cret'", "go together"),
+        ("[email]\nhost = 'mail.example'\nfrom = 'a@b.example'\npasword_env = 'x'", "password_env"),
+        ("[slack]\nurl_env = 'PASSWORD'", "https"),
+        ("[slack]\nurl = 'https://hooks.example/s3cret'", "not a key"),
+        ("[discord]\nurl_env = 'NONE'", "NONE is not set"),
+        ("[[webhooks]]\nname = 'app'\nurl = 'http://app.example/s3cret'\nsecret_env = 'HOOK'", "https"),
+        ("[[webhooks]]\nname = 'app'\nurl = 'https://app.example/'", "secret_file"),
+        ("[notices]\nretry = 1", "not a key"),
+    ] {
+        let refusal = desk.refusal(part, &environment);
+        assert!(refusal.contains(words) && !refusal.contains("s3cret"), "{part}: {refusal}");
     }
 }
 
@@ -201,7 +224,7 @@ fn the_file_that_init_writes_is_a_configuration_and_names_every_key() {
     // With every comment taken off, each line is still a key that the reader knows.
     let bare: Vec<String> = template()
         .lines()
-        .take_while(|line| !line.contains("[[integrations]]"))
+        .take_while(|line| !line.contains("[email]"))
         .map(|line| {
             let bare = line.trim_start_matches("# ");
             let is_key = bare

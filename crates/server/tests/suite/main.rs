@@ -29,6 +29,7 @@ mod rotation;
 mod routes;
 mod serving;
 mod shortfalls;
+mod telling;
 mod variables;
 mod waiting;
 mod whose_account;

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::world::World;
 
 /// Routes that need no key, by the contract; everything else does.
-const KEYLESS: [(&str, &str); 7] = [
+const KEYLESS: [(&str, &str); 9] = [
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/connect/{token}"),
@@ -20,6 +20,9 @@ const KEYLESS: [(&str, &str); 7] = [
     ("GET", "/oauth/callback/{integration}"),
     // A form post that only leads on to it.
     ("POST", "/oauth/callback/{integration}"),
+    // The link in a mail that ends mails of its kind.
+    ("GET", "/unsubscribe/{token}"),
+    ("POST", "/unsubscribe/{token}"),
     // The dashboard's sign-in page.
     ("GET", "/sign-in/{token}"),
 ];
@@ -28,6 +31,7 @@ const KEYLESS: [(&str, &str); 7] = [
 fn permission(method: &str, path: &str) -> Option<Permission> {
     let needed = match (method, path) {
         ("GET", path) if path.ends_with("/token") => Permission::TokensRead,
+        (_, path) if path.starts_with("/v1/webhooks") => Permission::Notifications,
         (_, path) if path.contains("/notifications") || path.ends_with("/preferences") => Permission::Notifications,
         (_, path) if path.starts_with("/v1/connect-sessions") => Permission::Connect,
         ("POST", path) if path.ends_with("/sessions") => Permission::Connect,
@@ -54,7 +58,7 @@ fn part(path: &str) -> &str {
 
 struct Walk {
     world: World,
-    ids: [(&'static str, String); 8],
+    ids: [(&'static str, String); 9],
 }
 
 impl Walk {
@@ -68,12 +72,15 @@ impl Walk {
             .expect("a job has an id")
             .to_owned();
         let (_, session) = world.session(&json!({ "integration": "acme", "subject": "user-2" })).await;
+        let endpoint = json!({ "url": "https://receiver.example/hook", "events": ["connection.trouble"] });
+        let webhook = world.post("/v1/webhooks", &endpoint).await.json()["id"].as_str().expect("an id").to_owned();
         let ids = [
             ("/v1/connections/{id}", format!("/v1/connections/{connection}")),
             ("/v1/jobs/{id}", format!("/v1/jobs/{job}")),
             ("/v1/connect-sessions/{id}", format!("/v1/connect-sessions/{session}")),
             ("/v1/providers/{id}", "/v1/providers/strava".to_owned()),
             ("/v1/keys/{id}", "/v1/keys/key_000000000000".to_owned()),
+            ("/v1/webhooks/{id}", format!("/v1/webhooks/{webhook}")),
             ("/notifications/{id}", "/notifications/ntf_01arz3ndektsv4rrffq69g5fav".to_owned()),
             ("{subject}", "user-2".to_owned()),
             ("{name}", "acme".to_owned()),
@@ -186,6 +193,7 @@ async fn a_key_of_another_integration_never_learns_that_something_exists() {
         "/v1/integrations/{name}",
         "{name}/token",
         "/v1/keys/{id}",
+        "/v1/webhooks/{id}",
         "/notifications/{id}",
     ];
     for rule in rules().iter().filter(|rule| keyed(rule) && of_acme.iter().any(|part| rule.path.contains(part))) {

@@ -12,6 +12,7 @@ use evergrant_core::time::Timestamp;
 use super::end;
 use crate::audit::{self, NewAudit};
 use crate::db::values;
+use crate::deliveries;
 use crate::error::StoreError;
 use crate::outbox::Revocation;
 use crate::record::{Durable, TokenRecord};
@@ -55,6 +56,7 @@ impl Store {
                 }
                 erased.notices = tx.run("DELETE FROM notices WHERE subject = ?1", values![subject])? as u64;
                 tx.run("DELETE FROM events WHERE subject = ?1", values![subject])?;
+                deliveries::erase(tx, &subject)?;
                 tx.run("DELETE FROM preferences WHERE subject = ?1", values![subject])?;
                 tx.run("DELETE FROM connect_sessions WHERE subject = ?1", values![subject])?;
                 audit::write(tx, audit.as_ref(), now)?;
@@ -110,6 +112,7 @@ fn erase_one(
     }
     tx.run("DELETE FROM notices WHERE connection_id = ?1", values![connection.id])?;
     tx.run("DELETE FROM events WHERE connection_id = ?1", values![connection.id])?;
+    deliveries::erase_connection(tx, &connection.id)?;
     // Life, grant and spares go with it.
     tx.run_one("connections", "DELETE FROM connections WHERE id = ?1", values![connection.id])?;
     erased.connections += 1;

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use evergrant_core::connection::Connection;
-use evergrant_core::id::{ConnectionId, IntegrationName, SubjectId};
+use evergrant_core::id::{AccountId, ConnectionId, IntegrationName, SubjectId};
+use evergrant_core::time::Timestamp;
 
-use crate::db::Select;
+use crate::db::{Select, values};
 use crate::error::StoreError;
 use crate::page::{Cursor, Page};
 use crate::row::{self, columns};
@@ -31,6 +32,40 @@ pub struct ConnectionFilter {
 }
 
 impl Store {
+    /// How many living connections of an integration belong to an account.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn account_connections(
+        &self,
+        integration: &IntegrationName,
+        account: &AccountId,
+    ) -> Result<u64, StoreError> {
+        let (integration, account) = (integration.clone(), account.clone());
+        let text = "SELECT COUNT(*) FROM connections c JOIN lives l ON l.connection_id = c.id WHERE c.integration = ?1 \
+                    AND c.account_id = ?2 AND l.status <> 'disconnected'";
+        self.read(move |sql, _| Ok(sql.one(text, values![integration, account], |row| row.count(0))?.unwrap_or(0)))
+            .await
+    }
+
+    /// Connections of an integration that wait for their person since `since`, the latest first.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn ended_connections(
+        &self,
+        integration: &IntegrationName,
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Connection>, StoreError> {
+        let integration = integration.clone();
+        let text = concat!(
+            columns!(),
+            "WHERE l.integration = ?1 AND l.status = 'needs_reauth' AND l.changed_at > ?2 ORDER BY l.changed_at DESC LIMIT ?3"
+        );
+        self.read(move |sql, _| sql.all(text, values![integration, since, limit], row::connection)).await
+    }
+
     /// A page of connections in the order of their ids, of those that fit the filter and that `keep` keeps. What is
     /// derived from the clock (freshness) is for `keep`. A page may hold fewer than `limit` and still have a next one.
     ///

@@ -35,9 +35,9 @@ pub(crate) use value::ToValue;
 pub(crate) use writer::Writer;
 
 /// The newest schema that this binary knows: how many steps there are, the same for both databases.
-pub(crate) const SCHEMA: u32 = 3;
+pub(crate) const SCHEMA: u32 = 4;
 /// The oldest schema whose binaries may write beside this one, while the nodes on a server are replaced one by one.
-pub(crate) const WRITES_FROM: u32 = 3;
+pub(crate) const WRITES_FROM: u32 = 4;
 
 /// The values of a statement, in the order of its numbers.
 macro_rules! values {

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use evergrant_core::id::{
-    AccountId, AttemptId, ConnectSessionId, ConnectionId, EventId, InstallationId, IntegrationName, JobId, NodeId,
-    NoticeId, SubjectId,
+    AccountId, AttemptId, ConnectSessionId, ConnectionId, DeliveryId, EventId, InstallationId, IntegrationName, JobId,
+    NodeId, NoticeId, SubjectId, WebhookId,
 };
 use evergrant_core::time::Timestamp;
 
@@ -129,11 +129,13 @@ texts!(
     AttemptId,
     ConnectSessionId,
     ConnectionId,
+    DeliveryId,
     EventId,
     InstallationId,
     IntegrationName,
     JobId,
     NodeId,
     NoticeId,
-    SubjectId
+    SubjectId,
+    WebhookId
 );

@@ -58,7 +58,7 @@ async fn what_durability_needs_is_set() {
             row.get(0)
         })
         .unwrap();
-    assert!(tables < 20, "{tables} tables");
+    assert!(tables < 24, "{tables} tables");
     use std::os::unix::fs::PermissionsExt as _;
     for file in [home.database(), home.journal().join("journal-0001.seg")] {
         assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o077, 0, "{}", file.display());

@@ -23,6 +23,7 @@ macro_rules! suite {
             mod records;
             mod refresh;
             mod sealing;
+            mod telling;
             $(mod $own;)+
         }
     };

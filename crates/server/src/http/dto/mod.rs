@@ -9,6 +9,7 @@ mod keys;
 mod operations;
 mod quarantine;
 mod subjects;
+mod webhooks;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -30,8 +31,12 @@ pub use operations::{
 };
 pub use quarantine::{Adopt, Adopted, QuarantineView, Standing};
 pub use subjects::{
-    Erased, HealthAction, HealthEntry, NotificationView, Preferences, SubjectHealth, SubjectRefresh, SubjectRefreshed,
-    SubjectSession,
+    ContactView, Erased, HealthAction, HealthEntry, NotificationView, Preferences, QuietHoursView, SubjectHealth,
+    SubjectRefresh, SubjectRefreshed, SubjectSession,
+};
+pub use webhooks::{
+    DeliveryStatus, DeliveryView, NewWebhook, Redeliver, RedeliverAnswer, WebhookChange, WebhookSecretAnswer,
+    WebhookView,
 };
 
 /// A part of a list.

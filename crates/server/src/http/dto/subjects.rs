@@ -113,13 +113,46 @@ pub struct NotificationView {
     pub read_at: Option<Timestamp>,
 }
 
-/// Which kinds of notices a subject wants by which channel: kind → channel → on or off. What is left out is as by default.
+/// Which kinds of notices a subject wants by which channel: kind → channel → on or off; what is left out is as by default.
+/// Beside the kinds stands how the subject is reached.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(transparent)]
-pub struct Preferences(
-    /// Kinds: `warning`, `disconnected`, `rate_limited`, `trouble`, `recovered`, `refreshed`. Channels: `in_app`, `email`, `webhook`.
-    pub BTreeMap<String, BTreeMap<String, bool>>,
-);
+pub struct Preferences {
+    /// How the subject is reached; left out in a request, it stays as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact: Option<ContactView>,
+    /// Kinds: `warning`, `disconnected`, `rate_limited`, `trouble`, `recovered`, `expiring`, `refreshed`. Channels: `in_app`,
+    /// `email`, `webhook`.
+    #[serde(flatten)]
+    pub kinds: BTreeMap<String, BTreeMap<String, bool>>,
+}
+
+/// How a subject is reached.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ContactView {
+    /// Where mails go. Only an API key can set it, a subject's session cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// The language of what is told: `en`, `de` or `es`. Left out: what the browser accepts, else English.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// A time zone of the IANA database, such as `Europe/Berlin`; UTC when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// When no mail is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet_hours: Option<QuietHoursView>,
+}
+
+/// From when until when, by the subject's clock; over midnight where `until` is earlier.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QuietHoursView {
+    /// Such as `22:00`.
+    pub from: String,
+    /// Such as `07:00`.
+    pub until: String,
+}
 
 /// A token for a browser on behalf of one subject: good for health, notifications and reconnecting, never for tokens.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]

@@ -26,6 +26,13 @@ pub struct Part {
     cursor: Option<String>,
 }
 
+impl Part {
+    /// How much, and from where on.
+    pub fn both(&self) -> (Option<u32>, Option<&str>) {
+        (self.limit, self.cursor.as_deref())
+    }
+}
+
 /// API keys
 #[utoipa::path(get, path = "/v1/keys", tag = tag::ADMIN, params(Part),
     responses((status = 200, description = "All keys, without the keys themselves", body = Page<KeyView>)))]

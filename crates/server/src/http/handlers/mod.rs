@@ -14,6 +14,8 @@ pub mod quarantine;
 pub mod show;
 pub mod subjects;
 pub mod tokens;
+pub mod unsubscribe;
+pub mod webhooks;
 
 use http::HeaderMap;
 use http::header::{ETAG, HeaderValue, IF_MATCH};

@@ -5,16 +5,17 @@ use evergrant_core::integration::{Health, Integration, ProviderSource, StoredCli
 use evergrant_core::oauth1;
 use evergrant_core::provider::Provider;
 use evergrant_core::secret::AccessToken;
+use evergrant_core::telling::{self, Contact};
 use evergrant_core::time::Timestamp;
 use evergrant_store::{ApiKey, AuditLine, Event};
 use serde_json::{Value, json};
 
 use crate::http::dto::{
     AccountView, AuditEntry, BulkRefresh, ClientSecretView, ClientSecretWritten, ConnectSession,
-    ConnectSessionProgress, ConnectionView, EventView, ExpiringSoon, HealthEntry, ImportGrant, IntegrationChange,
-    IntegrationStats, IntegrationView, JobView, KeyView, LastFailureView, LastUseView, MasterKeyRotated,
-    NewConnectSession, NewIntegration, NewKey, NotificationView, OnTheWire, OutcomeCount, ProviderSummary, Scopes,
-    Stats, SubjectHealth, Sweep, SweepEntry, TokenAnswer,
+    ConnectSessionProgress, ConnectionView, ContactView, EventView, ExpiringSoon, HealthEntry, ImportGrant,
+    IntegrationChange, IntegrationStats, IntegrationView, JobView, KeyView, LastFailureView, LastUseView,
+    MasterKeyRotated, NewConnectSession, NewIntegration, NewKey, NotificationView, OnTheWire, OutcomeCount,
+    Preferences, ProviderSummary, QuietHoursView, Scopes, Stats, SubjectHealth, Sweep, SweepEntry, TokenAnswer,
 };
 use crate::service::Service;
 use crate::service::access::{Scope, permissions};
@@ -25,6 +26,7 @@ use crate::service::integrations::{Change, IntegrationStatus, NewClient};
 use crate::service::jobs::{Job, Order};
 use crate::service::keys::{KeyWish, public_id};
 use crate::service::notices::Notice;
+use crate::service::preferences::Wishes;
 use crate::service::stats::Figures;
 use crate::service::subjects::PersonHealth;
 use crate::service::sweep::{Pass, Swept};
@@ -412,4 +414,22 @@ pub fn stats(figures: Figures) -> Stats {
         in_flight: figures.in_flight,
         quarantine: figures.quarantine.map(super::quarantine::view),
     }
+}
+
+/// What a subject wants to be told.
+pub fn wishes(wishes: Wishes) -> Preferences {
+    let Contact { email, language, time_zone, quiet_hours } = wishes.contact;
+    let quiet_hours = quiet_hours.map(|hours| QuietHoursView { from: hours.from, until: hours.until });
+    let contact = ContactView { email, language, time_zone, quiet_hours };
+    Preferences { contact: Some(contact), kinds: wishes.preferences.0 }
+}
+
+/// What a subject wants to be told, as it was sent.
+pub fn wanted(sent: Preferences) -> (telling::Preferences, Option<Contact>) {
+    let contact = sent.contact.map(|contact| {
+        let ContactView { email, language, time_zone, quiet_hours } = contact;
+        let quiet_hours = quiet_hours.map(|hours| telling::QuietHours { from: hours.from, until: hours.until });
+        Contact { email, language, time_zone, quiet_hours }
+    });
+    (telling::Preferences(sent.kinds), contact)
 }

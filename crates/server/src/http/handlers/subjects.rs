@@ -4,11 +4,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use evergrant_core::id::{NoticeId, SubjectId};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use std::time::Duration;
 use utoipa::IntoParams;
 
+use super::unsubscribe::language;
 use super::{Answer, show};
 use crate::http::dto::{
     Erased, NotificationView, OnTheWire, Page, Preferences, ProblemBody, SubjectHealth, SubjectRefresh,
@@ -95,6 +96,8 @@ pub struct Which {
 }
 
 /// A subject's notices
+///
+/// In the subject's language, else in the one that `accept-language` likes best.
 #[utoipa::path(get, path = "/v1/subjects/{subject}/notifications", tag = tag::SUBJECTS, params(("subject" = String, Path, description = "The subject"), Which),
     responses((status = 200, description = "Notices, newest first", body = Page<NotificationView>)))]
 pub async fn notifications(
@@ -102,9 +105,11 @@ pub async fn notifications(
     caller: Caller,
     InPath(subject): InPath<SubjectId>,
     Params(which): Params<Which>,
+    headers: HeaderMap,
 ) -> Answer<Json<Page<NotificationView>>> {
     let window = paging::window(which.limit, which.cursor.as_deref())?;
-    let part = shell.service().notifications(&caller, &subject, which.unread, &window).await?;
+    let how = (which.unread, language(&headers));
+    let part = shell.service().notifications(&caller, &subject, how, &window).await?;
     Ok(Json(paging::page(part, show::notification)))
 }
 
@@ -116,8 +121,9 @@ pub async fn read(
     State(shell): State<Shell>,
     caller: Caller,
     InPath((subject, id)): InPath<(SubjectId, NoticeId)>,
+    headers: HeaderMap,
 ) -> Answer<Json<NotificationView>> {
-    let notice = shell.service().read_notification(&caller, &subject, &id).await?;
+    let notice = shell.service().read_notification(&caller, &subject, &id, language(&headers)).await?;
     Ok(Json(show::notification(notice)))
 }
 
@@ -129,7 +135,7 @@ pub async fn preferences(
     _: Caller,
     InPath(subject): InPath<SubjectId>,
 ) -> Answer<Json<Preferences>> {
-    Ok(Json(Preferences(shell.service().preferences(&subject).await?)))
+    Ok(Json(show::wishes(shell.service().wishes(&subject).await?)))
 }
 
 /// Say what a subject wants to be told
@@ -139,11 +145,12 @@ pub async fn preferences(
     responses((status = 200, description = "As it is now", body = Preferences), (status = 422, description = "A kind or channel that is not known", body = ProblemBody)))]
 pub async fn set_preferences(
     State(shell): State<Shell>,
-    _: Caller,
+    caller: Caller,
     InPath(subject): InPath<SubjectId>,
     strict::Json(wanted): strict::Json<Preferences>,
 ) -> Answer<Json<Preferences>> {
-    Ok(Json(Preferences(shell.service().set_preferences(&subject, wanted.0).await?)))
+    let (preferences, contact) = show::wanted(wanted);
+    Ok(Json(show::wishes(shell.service().set_wishes(&caller, &subject, preferences, contact).await?)))
 }
 
 /// What a subject wants to be told (short address)

@@ -79,6 +79,9 @@ impl Service {
                 self.refresher.nudge();
                 self.lengthen(record, integration);
                 self.tell_if_nothing_renews(record, integration).await;
+                if let Err(refusal) = self.learn_address(&record.connection.subject, plan.email.as_deref()).await {
+                    tracing::warn!(%refusal, "the address of a connect session was not kept");
+                }
                 placed(placed_at, integration)
             }
             _ => {

@@ -44,7 +44,14 @@ impl Flight<'_> {
         }
         let mut report = Report::default();
         if !health.is_misconfigured() {
-            report.notices.push(NewNotice::new(NoticeKind::OperatorAlert, since));
+            let mut alert = NewNotice::new(NoticeKind::OperatorAlert, since);
+            let what = format!(
+                "The provider refuses the OAuth client: {detail}. {} connections wait; none is lost, and nobody was told. \
+                 Mend its client id or secret: everything works again as soon as that is done.",
+                self.inner.store.status_counts(&self.integration.name).living()
+            );
+            alert.detail.insert("what".to_owned(), what.into());
+            report.notices.push(alert);
             let event = NewEvent::new("integration.misconfigured").with("detail", failure.detail.as_str());
             report.events.push(event);
         }

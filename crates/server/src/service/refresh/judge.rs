@@ -5,10 +5,12 @@
 
 use evergrant_core::connection::{Life, Status};
 use evergrant_core::id::ConnectionId;
+use evergrant_core::integration::Integration;
 use evergrant_core::lifecycle::{self, Event};
+use evergrant_core::notice::NoticeKind;
 use evergrant_core::outcome::{Class, Failure};
-use evergrant_store::StoreError;
 use evergrant_store::refresh::Claim;
+use evergrant_store::{NewEvent, NewNotice, StoreError};
 
 use super::flight::Flight;
 use super::{Landing, NotSent, Refresher, Trigger};
@@ -65,12 +67,34 @@ impl Refresher {
             let Some(integration) = self.0.store.integration(&name) else { continue };
             let long_ago = self.0.clock.now().minus(integration.policy(&self.0.base).backoff_max);
             let found = self.0.store.expired(&name, gate.stalled_told(), long_ago, STALLED_PAGE).await?;
+            let first_in_this_outage = gate.stalled_told().1.is_empty();
             if let Some((at, id)) = found.last() {
                 gate.set_stalled_told((*at, id.to_string()));
+                if first_in_this_outage {
+                    self.tell_outage(&integration).await?;
+                }
             }
             self.judge(found.into_iter().map(|(_, id)| id).collect(), Judgement::Stalled);
         }
         Ok(())
+    }
+}
+
+impl Refresher {
+    /// One word to the operator for the whole outage, whoever it hits.
+    async fn tell_outage(&self, integration: &Integration) -> Result<(), StoreError> {
+        let now = self.0.clock.now();
+        let what = format!(
+            "The provider does not answer, and access tokens have begun to end: {} connections are affected. None is lost and \
+             nobody is told by mail; all of them are renewed by themselves when it is back. Look at its status page.",
+            self.0.store.status_counts(&integration.name).living()
+        );
+        tracing::warn!(integration = %integration.name, "{what}");
+        let kind = "integration.unavailable";
+        let mut notice = NewNotice { matter: kind, ..NewNotice::new(NoticeKind::OperatorAlert, now) };
+        notice.detail.insert("what".to_owned(), what.as_str().into());
+        let event = NewEvent::new(kind).with("what", what.as_str());
+        self.0.store.note_once(&integration.name, notice, event, now).await.map(drop)
     }
 }
 

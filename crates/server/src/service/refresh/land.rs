@@ -425,7 +425,11 @@ impl Flight<'_> {
             // Each is told otherwise.
             NoticeKind::Refreshed | NoticeKind::Expiring => None,
         });
-        let told = told.map(|kind| NewEvent::new(kind).with("class", class.as_str()));
+        let reason = transition.life.status.reason().map(ReauthReason::as_str);
+        let told = told.map(|kind| {
+            let event = NewEvent::new(kind).with("class", class.as_str());
+            reason.into_iter().fold(event, |event, reason| event.with("reason", reason))
+        });
         refreshed.into_iter().chain(told).collect()
     }
 }

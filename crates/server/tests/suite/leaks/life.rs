@@ -25,6 +25,7 @@ pub struct Life<'a> {
 impl Life<'_> {
     /// All of it.
     pub async fn live(&self) {
+        self.is_told().await;
         self.integration(ClientConfig::new("acme"), json!({})).await;
         let body = ClientConfig { client_auth: ClientAuth::Body, ..ClientConfig::new("body") };
         self.integration(ClientConfig { answers: AnswerFormat::Form, ..body }, json!({})).await;
@@ -295,8 +296,28 @@ impl Life<'_> {
         self.front.send(Method::DELETE, "/v1/subjects/zoe", &Value::Null).await;
     }
 
+    /// An endpoint that nobody answers at, with two secrets, and people who are reached by mail.
+    async fn is_told(&self) {
+        let new = json!({ "url": "http://127.0.0.1:1/hook", "events": ["*"] });
+        let made = self.front.http.post("/v1/webhooks", &new).await.expect("an answer comes").json();
+        let path = format!("/v1/webhooks/{}/secret", made["id"].as_str().expect("an id"));
+        let rotated = self.front.http.post(&path, &json!({})).await.expect("an answer comes").json();
+        for answer in [made, rotated] {
+            let secret = answer["secret"].as_str().and_then(|secret| secret.strip_prefix("whsec_")).expect("a secret");
+            self.front.know("webhook secret", secret);
+        }
+        for subject in ["anna", "zoe", "carol"] {
+            let contact = json!({ "contact": { "email": "somebody@mail.example" } });
+            self.front.send(Method::PUT, &format!("/v1/subjects/{subject}/preferences"), &contact).await;
+        }
+    }
+
     /// Everything that can be looked at.
     pub async fn looks(&self) {
+        let endpoints = self.front.http.get("/v1/webhooks").await.expect("an answer comes");
+        let id = endpoints.json()["items"][0]["id"].as_str().expect("an endpoint").to_owned();
+        self.front.get(&format!("/v1/webhooks/{id}/deliveries?limit=500")).await;
+        self.front.answers.borrow_mut().push(("GET /v1/webhooks".to_owned(), endpoints.text()));
         for path in [
             "/v1/events?limit=500",
             "/v1/audit?limit=500",

@@ -20,7 +20,14 @@ use self::life::Life;
 use crate::serving::Home;
 
 const NUMBERS: &str = "[refresh]\nforce_interval = 0\nreplay_after = 0.2\nretry_min = 0.05\nretry_max = 0.2\n\
-                       backoff_min = 0.2\nbackoff_max = 1.0\nauth_retry = 0.2\nanswer_timeout = 1.0\n";
+                       backoff_min = 0.2\nbackoff_max = 1.0\nauth_retry = 0.2\nanswer_timeout = 1.0\n\
+                       [email]\nhost = '127.0.0.1'\nport = 1\ntls = 'none'\nfrom = 'a@b.example'\noperator = 'o@b.example'\n\
+                       username = 'mailer'\npassword_env = 'SMTP_PASSWORD'\n[slack]\nurl_env = 'SLACK_URL'\n\
+                       [notices]\nretries = [0.1, 0.2, 0.5, 1, 1, 1]\nmail_delay = 0\n";
+/// What mails are sent with.
+const SMTP_PASSWORD: &str = "5mtp-pa55word-nobody-may-see";
+/// The part of a chat's address that is one.
+const SLACK_PATH: &str = "T0CHAT/B0CHAT/zyxwvut5lackzyxwvut";
 const MASTER: &str = "c0ffee11d00dfeedbadcab1e5ca1ab1e0ddba11f005ba11ca5cade55e1ec7ed5";
 
 /// The part of an API key that is secret: what stands before it is its name.
@@ -32,6 +39,9 @@ pub fn secret_part(key: &str) -> &str {
 async fn no_secret_stands_in_plaintext_in_any_place_and_a_planted_one_is_found_in_each() {
     let judge = Judge::start(JudgeConfig::default()).await.unwrap();
     let home = Home::new(NUMBERS).with("RUST_LOG", "trace").with("EVERGRANT_MASTER_KEY", MASTER);
+    let home = home
+        .with("SMTP_PASSWORD", SMTP_PASSWORD)
+        .with("SLACK_URL", &format!("http://127.0.0.1:1/services/{SLACK_PATH}"));
     let serving = home.serve().await;
     let front = Front::new(serving.api.clone());
     Life { judge: &judge, front: &front, url: &serving.url }.live().await;
@@ -71,6 +81,8 @@ fn leaks(judge: &Judge, front: &Front, home: &Home) -> Leaks {
     let mut leaks = Leaks::of(&judge.secrets());
     leaks.add("API key", secret_part(&home.key));
     leaks.add("master key", MASTER);
+    leaks.add("mail password", SMTP_PASSWORD);
+    leaks.add("chat address", SLACK_PATH);
     let bytes: Vec<u8> = MASTER.as_bytes().chunks(2).map(hex_byte).collect();
     leaks.add_bytes("master key", &bytes);
     front.add_own(&mut leaks);

@@ -10,6 +10,7 @@ const STEPS: [&str; SCHEMA as usize] = [
     include_str!("../../../../../migrations/postgres/0001_start.sql"),
     include_str!("../../../../../migrations/postgres/0002_integration_params.sql"),
     include_str!("../../../../../migrations/postgres/0003_nodes.sql"),
+    include_str!("../../../../../migrations/postgres/0004_deliveries.sql"),
 ];
 
 /// Takes the steps that are missing, all in one transaction with what `first` adds to a new database. Nodes that start at one

@@ -9,6 +9,7 @@ const STEPS: [&str; SCHEMA as usize] = [
     include_str!("../../../../../migrations/sqlite/0001_start.sql"),
     include_str!("../../../../../migrations/sqlite/0002_integration_params.sql"),
     include_str!("../../../../../migrations/sqlite/0003_nodes.sql"),
+    include_str!("../../../../../migrations/sqlite/0004_deliveries.sql"),
 ];
 
 /// Takes the steps from `found` on, all in one transaction with what `first` adds.

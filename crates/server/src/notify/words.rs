@@ -1,0 +1,117 @@
+//! What people are told, in one file for each language.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use evergrant_core::notice::NoticeKind;
+use serde::Deserialize;
+
+use super::plain;
+
+/// The languages, the one for those of whom nothing is known first.
+pub const LANGUAGES: [&str; 3] = ["en", "de", "es"];
+
+const FILES: [&str; 3] =
+    [include_str!("../../words/en.toml"), include_str!("../../words/de.toml"), include_str!("../../words/es.toml")];
+
+static ALL: LazyLock<Vec<Words>> =
+    LazyLock::new(|| FILES.iter().map(|file| toml::from_str(file).unwrap_or_default()).collect());
+
+/// The words of one language.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Words {
+    message: BTreeMap<String, String>,
+    title: BTreeMap<String, String>,
+    mail: BTreeMap<String, String>,
+    unsubscribe: BTreeMap<String, String>,
+}
+
+impl Words {
+    /// Those of a language, or of the first one.
+    pub fn of(language: Option<&str>) -> &'static Words {
+        let at = language.and_then(|language| LANGUAGES.iter().position(|known| *known == language)).unwrap_or(0);
+        // There are as many as languages: the test below reads them all.
+        &ALL[at]
+    }
+
+    /// The sentence of a notice.
+    pub fn message(&self, kind: NoticeKind, provider: &str) -> String {
+        filled(&self.message, kind.as_str(), provider)
+    }
+
+    /// The headline of a notice.
+    pub fn title(&self, kind: NoticeKind, provider: &str) -> String {
+        filled(&self.title, kind.as_str(), provider)
+    }
+
+    /// The headline of several notices.
+    pub fn several(&self) -> String {
+        filled(&self.title, "several", "")
+    }
+
+    /// What stands around the notices of a mail.
+    pub fn mail(&self, name: &str, provider: &str) -> String {
+        filled(&self.mail, name, provider)
+    }
+
+    /// What the page says that ends mails.
+    pub fn unsubscribe(&self, name: &str) -> String {
+        filled(&self.unsubscribe, name, "")
+    }
+}
+
+fn filled(words: &BTreeMap<String, String>, name: &str, provider: &str) -> String {
+    words.get(name).map(|text| text.replace("{provider}", &plain(provider, 80))).unwrap_or_default()
+}
+
+/// The language of ours that a browser's `Accept-Language` likes best (RFC 9110 §12.5.4).
+pub fn accepted(header: &str) -> Option<&'static str> {
+    let mut best: Option<(&'static str, f32)> = None;
+    for part in header.split(',').take(32) {
+        let mut parts = part.split(';');
+        let tag = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
+        let quality = parts.find_map(|part| part.trim().strip_prefix("q=")?.parse::<f32>().ok()).unwrap_or(1.0);
+        let language = tag.split('-').next().unwrap_or_default();
+        let Some(known) = LANGUAGES.into_iter().find(|known| *known == language) else { continue };
+        if quality > 0.0 && best.is_none_or(|(_, other)| quality > other) {
+            best = Some((known, quality));
+        }
+    }
+    best.map(|(language, _)| language)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_language_says_everything_that_the_first_one_says() {
+        let first: Words = toml::from_str(FILES[0]).unwrap();
+        let names = |words: &Words| {
+            let parts = [&words.message, &words.title, &words.mail, &words.unsubscribe];
+            parts.map(|part| {
+                part.iter().map(|(name, text)| (name.clone(), text.contains("{provider}"))).collect::<Vec<_>>()
+            })
+        };
+        for (language, file) in LANGUAGES.iter().zip(FILES) {
+            let words: Words = toml::from_str(file).unwrap();
+            assert_eq!(names(&words), names(&first), "{language}");
+            for kind in NoticeKind::ALL.into_iter().filter(|kind| kind.is_for_subject()) {
+                assert!(words.message(kind, "Acme").contains("Acme"), "{language} {kind:?}");
+                assert!(words.title(kind, "Acme").contains("Acme"), "{language} {kind:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_browser_gets_the_language_that_it_likes_best() {
+        assert_eq!(accepted("de-CH, en;q=0.5"), Some("de"));
+        assert_eq!(accepted("fr, es;q=0.8, en;q=0.9"), Some("en"));
+        assert_eq!(accepted("fr;q=1, de;q=0"), None);
+        assert_eq!(accepted("x".repeat(9000).as_str()), None);
+        assert!(
+            Words::of(Some("de")).several().starts_with("Ihre") && Words::of(Some("fr")).several().starts_with("Your")
+        );
+    }
+}
