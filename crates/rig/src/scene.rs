@@ -206,11 +206,11 @@ impl Scene {
     pub async fn start(&mut self, number: usize) {
         let began = Instant::now();
         let serving = self.nodes[number].home.serve().await;
-        let alive = serving.api.get("/healthz").await.expect("it answers");
+        let alive = serving.api.get("/healthz").await.unwrap_or_else(|error| panic!("{error}: {}", serving.said()));
         assert_eq!(alive.status, 200, "{}", alive.text());
         self.tally.restarts.push(began.elapsed());
         // The database may be slow or away: that is part of the play.
-        let ready = serving.api.get("/readyz").await.expect("it answers");
+        let ready = serving.api.get("/readyz").await.unwrap_or_else(|error| panic!("{error}: {}", serving.said()));
         assert_eq!(ready.json()["checks"]["refresher"], "ok", "a kill is no restore: {}", ready.text());
         self.nodes[number].serving = Some(serving);
         self.tell_addresses();

@@ -10,6 +10,10 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
+/// Runs of more days than these see less of what would only be more of the same in them: tokens that live for
+/// minutes, and kills every few hours. It is many seeds that find something, not one seed's length.
+const LONG: u32 = 7;
+
 /// What a run is asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Wish {
@@ -78,16 +82,18 @@ impl Plan {
     pub fn of(wish: Wish) -> Self {
         let mut rng = Rng::new(wish.seed, 1);
         let large = wish.connections.is_some_and(|connections| connections > 30);
-        let sites = (0..if large { 6 } else { rng.range(1, 2) }).map(|at| SitePlan::of(&mut rng, large.then_some(at)));
+        let sites = (0..if large { 6 } else { rng.range(1, 2) })
+            .map(|at| SitePlan::of(&mut rng, large.then_some(at), wish.days));
         let sites = sites.collect();
         let some = |rng: &mut Rng, likely: f64, spans: &[Duration]| rng.chance(likely).then(|| rng.pick(spans));
+        let (often, seldom) = if wish.days > LONG { (12 * HOUR, DAY) } else { (3 * HOUR, 12 * HOUR) };
         Plan {
             wish,
             connections: wish.connections.unwrap_or_else(|| rng.weighted(&[(3, 1), (4, 2), (2, 3), (1, 5)])),
             sites,
             nodes: wish.nodes.max(1),
             acts: rng.pick(&[2 * HOUR, 8 * HOUR, DAY]),
-            kills: some(&mut rng, 0.7, &[3 * HOUR, 12 * HOUR, 3 * DAY]),
+            kills: some(&mut rng, 0.7, &[often, seldom, 3 * DAY]),
             restarts: some(&mut rng, 0.3, &[DAY, 5 * DAY]),
             // Another process may take over what a stopped one holds.
             pauses: some(&mut rng, if wish.nodes > 1 { 1.0 } else { 0.4 }, &[6 * HOUR, 2 * DAY]),
@@ -98,7 +104,12 @@ impl Plan {
 }
 
 impl SitePlan {
-    fn of(rng: &mut Rng, at: Option<u64>) -> Self {
+    fn of(rng: &mut Rng, at: Option<u64>, days: u32) -> Self {
+        let lives = if days > LONG {
+            [(0, 10 * MINUTE), (1, HOUR), (2, 4 * HOUR), (3, 12 * HOUR), (3, DAY)]
+        } else {
+            [(1, 10 * MINUTE), (2, HOUR), (3, 4 * HOUR), (3, 12 * HOUR), (3, DAY)]
+        };
         let kinds = [
             ReplayKind::None,
             ReplayKind::Idempotent,
@@ -116,7 +127,7 @@ impl SitePlan {
             replay,
             window: rng.pick(&[10, 30, 300, 600].map(Duration::from_secs)),
             told: rng.chance(0.8),
-            life: rng.weighted(&[(1, 10 * MINUTE), (2, HOUR), (3, 4 * HOUR), (3, 12 * HOUR), (3, DAY)]),
+            life: rng.weighted(&lives),
             idle: some(rng, 0.2, &[3 * DAY, 14 * DAY]),
             trouble: rng.pick(&[0.0, 0.02, 0.1, 0.3]),
             lies: rng.pick(&[0.0, 0.0, 0.05]),

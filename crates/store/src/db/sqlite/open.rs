@@ -179,7 +179,8 @@ mod tests {
         let (raw, _) = Files { database: folder.path().join("some.db") }.open_writer().expect("a new file");
         // What is known of the values, as after an orderly end, is what tempts SQLite to plan for each of them.
         let rows = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) SELECT i FROM n";
-        let table = format!("CREATE TABLE some (at INTEGER); CREATE INDEX some_at ON some (at); INSERT INTO some {rows}");
+        let table =
+            format!("CREATE TABLE some (at INTEGER); CREATE INDEX some_at ON some (at); INSERT INTO some {rows}");
         raw.execute_batch(&format!("{table}; ANALYZE")).expect("a table");
         let mut statement = raw.prepare("SELECT COUNT(*) FROM some WHERE at < ?1").expect("a statement");
         for at in 1..=10_i64 {
