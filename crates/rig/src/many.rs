@@ -1,6 +1,7 @@
 //! Several processes on one PostgreSQL: many callers of one expired grant, and an owner that is killed, stopped or cut off
 //! in the middle of its call.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use evergrant_testkit::{Fault, FaultRule};
@@ -35,6 +36,8 @@ impl Fate {
     }
 }
 
+/// How long access tokens live here: longer than it takes to answer everybody who has asked.
+const ACCESS: Duration = Duration::from_secs(20);
 /// What a process says whose answer or verdict was overtaken while it stood still.
 const TOO_LATE: &str = "came too late";
 
@@ -44,7 +47,7 @@ const TOO_LATE: &str = "came too late";
 /// When the service does not come back.
 pub async fn callers(plan: &Plan, seed: u64, rounds: usize, each: usize, provider: Duration, fate: Fate) -> Tally {
     let mut dice = Dice::new(seed);
-    let plan = Plan { callers: 0, access: Duration::from_secs(6), ..plan.clone() }.with("margin", 0.001);
+    let plan = Plan { callers: 0, access: ACCESS, ..plan.clone() }.with("margin", 0.001);
     let mut scene = Scene::begin(&plan, &mut dice).await;
     for _ in 0..rounds {
         let person = dice.one_of(&scene.people).clone();
@@ -66,15 +69,19 @@ pub async fn callers(plan: &Plan, seed: u64, rounds: usize, each: usize, provide
             }
             Fate::Stopped(span) => stop_owner(&mut scene, number, &person.id, span).await,
         }
-        let mut refused = 0;
+        let mut refused = BTreeMap::new();
         while let Some(answer) = asked.join_next().await {
-            refused += usize::from(answer.ok().flatten() != Some(200));
+            match answer.expect("a caller does not panic") {
+                Ok(200) => {}
+                Ok(status) => *refused.entry(status.to_string()).or_insert(0_usize) += 1,
+                Err(error) => *refused.entry(error).or_default() += 1,
+            }
         }
         scene.judge.reset();
         let calls = scene.judge.ledger().spends_of(&person.client, &person.account).count() - before;
         scene.tally.did(&format!("expiry with {} callers{}", each * scene.nodes.len(), fate.says()));
-        if fate == Fate::Nothing && (calls != 1 || refused > 0) {
-            scene.tally.wrong.push(format!("OVERLAP: {calls} calls and {refused} callers refused for one expiry"));
+        if fate == Fate::Nothing && (calls != 1 || !refused.is_empty()) {
+            scene.tally.wrong.push(format!("OVERLAP: {calls} calls for one expiry, callers refused: {refused:?}"));
         }
         scene.look_after().await;
         pass(Duration::from_millis(50)).await;
@@ -106,14 +113,17 @@ async fn stop_owner(scene: &mut Scene, number: usize, id: &str, span: Duration) 
 }
 
 /// Callers at every process, who wait long enough.
-fn ask(scene: &Scene, id: &str, each: usize, provider: Duration) -> JoinSet<Option<u16>> {
+fn ask(scene: &Scene, id: &str, each: usize, provider: Duration) -> JoinSet<Result<u16, String>> {
     let mut asked = JoinSet::new();
     let wait = provider.as_secs() + 20;
     for serving in scene.nodes.iter().filter_map(|node| node.serving.as_ref()) {
         for _ in 0..each {
             let api = serving.api.clone().limit(provider + Duration::from_secs(30));
             let path = format!("/v1/connections/{id}/token?wait={wait}");
-            asked.spawn(async move { api.get(&path).await.ok().map(|reply| reply.status) });
+            asked.spawn(async move {
+                let reply = api.get(&path).await;
+                reply.map(|reply| reply.status).map_err(|error| error.to_string())
+            });
         }
     }
     asked

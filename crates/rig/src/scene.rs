@@ -24,6 +24,8 @@ use crate::{history, judgement};
 
 /// How long the last refresh of everybody may take, with all back-offs.
 const AT_REST: Duration = Duration::from_secs(60);
+/// How long a process that ends may take to say why.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Somebody whose grant is kept.
 #[derive(Clone, Debug)]
@@ -206,11 +208,11 @@ impl Scene {
     pub async fn start(&mut self, number: usize) {
         let began = Instant::now();
         let serving = self.nodes[number].home.serve().await;
-        let alive = serving.api.get("/healthz").await.unwrap_or_else(|error| panic!("{error}: {}", serving.said()));
+        let alive = first_answer(&serving, "/healthz").await;
         assert_eq!(alive.status, 200, "{}", alive.text());
         self.tally.restarts.push(began.elapsed());
         // The database may be slow or away: that is part of the play.
-        let ready = serving.api.get("/readyz").await.unwrap_or_else(|error| panic!("{error}: {}", serving.said()));
+        let ready = first_answer(&serving, "/readyz").await;
         assert_eq!(ready.json()["checks"]["refresher"], "ok", "a kill is no restore: {}", ready.text());
         self.nodes[number].serving = Some(serving);
         self.tell_addresses();
@@ -383,6 +385,20 @@ impl Scene {
         let api = self.api();
         judgement::said_to_live(self, &api, person).await;
         true
+    }
+}
+
+/// What a process answers that has just said where it listens.
+///
+/// # Panics
+/// When it does not answer: with its last words.
+async fn first_answer(serving: &Serving, path: &str) -> Reply {
+    match serving.api.get(path).await {
+        Ok(reply) => reply,
+        Err(error) => {
+            pass(LAST_WORDS).await;
+            panic!("{path}: {error}: {}", serving.said())
+        }
     }
 }
 

@@ -7,6 +7,7 @@ pub mod chores;
 mod declared;
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,10 @@ use crate::service::{Parts, Service, chain};
 
 /// How long the end waits for refreshes that have been sent: their answers come within 90 s, or never.
 const LAST_ANSWERS: Duration = Duration::from_secs(100);
+/// How long a start goes on trying to put right what an earlier run left behind, where the database is held up.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+/// And how long it waits between two tries.
+const START_RETRY: Duration = Duration::from_millis(500);
 
 /// Why the service does not start. Nothing has been changed then.
 #[derive(Debug, thiserror::Error)]
@@ -303,10 +308,13 @@ impl App {
 /// [`StartError::Other`] when what was left by an earlier run cannot be put right.
 pub async fn run(app: App, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
     let (service, shell) = (app.service.clone(), app.shell());
-    let began = service.refresher.recover(&service).await;
-    if let Err(error) = began {
-        service.store.close().await;
-        return Err(StartError::Other { why: error.to_string() });
+    tokio::pin!(shutdown);
+    match put_right(&service, shutdown.as_mut()).await {
+        Ok(true) => {}
+        ended => {
+            service.store.close().await;
+            return ended.map(drop);
+        }
     }
     if service.store.quarantine().is_some() {
         chores::report(service.tell_quarantine().await);
@@ -329,7 +337,7 @@ pub async fn run(app: App, listener: TcpListener, shutdown: impl Future<Output =
     tokio::pin!(serving);
     tokio::select! {
         () = &mut serving => {}
-        () = shutdown => {}
+        () = shutdown.as_mut() => {}
     }
     tracing::info!("stopping: no new calls; refreshes that have been sent are waited for");
     service.stop.cancel();
@@ -346,6 +354,24 @@ pub async fn run(app: App, listener: TcpListener, shutdown: impl Future<Output =
     }
     service.store.close().await;
     Ok(())
+}
+
+/// Puts right what an earlier run left behind. The database may be held up by other nodes, or away for a moment: then it is
+/// tried again for a while. False when the process is asked to end before.
+async fn put_right(service: &Service, mut shutdown: Pin<&mut impl Future<Output = ()>>) -> Result<bool, StartError> {
+    let give_up_at = service.clock.now().plus(START_PATIENCE);
+    loop {
+        let Err(error) = service.refresher.recover(service).await else { return Ok(true) };
+        let error = StartError::Store(OpenError::Store(error));
+        if !error.may_pass() || service.clock.now() > give_up_at {
+            return Err(StartError::Other { why: error.to_string() });
+        }
+        tracing::warn!(%error, "what an earlier run left behind is not put right yet; it is tried again");
+        tokio::select! {
+            () = shutdown.as_mut() => return Ok(false),
+            () = service.clock.sleep(START_RETRY) => {}
+        }
+    }
 }
 
 fn safe_public_url(config: &Config) -> Result<(), StartError> {

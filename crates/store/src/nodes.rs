@@ -68,6 +68,18 @@ impl Store {
         .await
     }
 
+    /// Frees what earlier processes of this data folder had leased, and forgets them: called when the answers in the journal
+    /// are in the database. Their open intents stay.
+    ///
+    /// # Errors
+    /// Those of every write; it can be called again.
+    pub async fn clear_up_behind_the_former(&self) -> Result<(), StoreError> {
+        if self.shared.former.is_empty() {
+            return Ok(());
+        }
+        self.write(move |tx, shared| shared.former.iter().try_for_each(|node| forget(tx, node))).await
+    }
+
     /// To be told when a connection changes elsewhere: ask for it before looking at the connection.
     pub fn watch(&self, id: &ConnectionId) -> Watch {
         Watch { told: self.shared.wait_for(id), shared: self.shared.clone(), id: id.clone() }
@@ -100,18 +112,24 @@ impl Drop for Watch {
     }
 }
 
-/// What those left behind that have certainly ended, or have been silent for long.
-pub(crate) fn clear_up(sql: &Sql<'_>, former: &Former, me: &NodeId, now: Timestamp) -> Result<(), StoreError> {
-    match former {
-        Former::All => end_leases(sql, me)?,
-        Former::These(nodes) => {
-            for node in nodes {
-                end_leases_of(sql, node)?;
-                sql.run("DELETE FROM nodes WHERE id = ?1", values![node])?;
-            }
+/// What is cleared up at once, and the nodes whose leases stay until [`Store::clear_up_behind_the_former`]: others would take
+/// them over, and send again what the journal has an answer for.
+pub(crate) fn begin(sql: &Sql<'_>, former: Former, me: &NodeId, now: Timestamp) -> Result<Vec<String>, StoreError> {
+    let former = match former {
+        Former::All => {
+            end_leases(sql, me)?;
+            Vec::new()
         }
-    }
-    let living = Living::look(sql, me)?;
+        Former::These(nodes) => nodes,
+    };
+    interrupt(sql, me, &former, now)?;
+    Ok(former)
+}
+
+/// Ends what those were doing besides refreshes that have certainly ended, or have been silent for long.
+fn interrupt(sql: &Sql<'_>, me: &NodeId, former: &[String], now: Timestamp) -> Result<(), StoreError> {
+    let mut living = Living::look(sql, me)?;
+    living.0.retain(|node| !former.contains(node));
     jobs::interrupt(sql, &living, now)?;
     idempotency::interrupt(sql, &living)
 }
@@ -136,9 +154,14 @@ fn end_leases_of(sql: &Sql<'_>, node: &str) -> Result<(), StoreError> {
 
 /// A node says good-bye: what it leased is free at once.
 pub(crate) fn leave(tx: &Tx<'_>, me: &NodeId) -> Result<(), StoreError> {
+    forget(tx, me.as_str())
+}
+
+/// What a node leased is free, and it is there no more.
+fn forget(tx: &Tx<'_>, node: &str) -> Result<(), StoreError> {
     let text = "SELECT connection_id FROM lives WHERE lease_owner = ?1 AND lease_until > 0";
-    let held: Vec<ConnectionId> = tx.all(text, values![me], |row| row.parse(0))?;
-    end_leases_of(tx, me.as_str())?;
+    let held: Vec<ConnectionId> = tx.all(text, values![node], |row| row.parse(0))?;
+    end_leases_of(tx, node)?;
     held.into_iter().for_each(|id| tx.after_commit(Effect::Freed(id)));
-    tx.run("DELETE FROM nodes WHERE id = ?1", values![me]).map(drop)
+    tx.run("DELETE FROM nodes WHERE id = ?1", values![node]).map(drop)
 }

@@ -98,6 +98,8 @@ pub(crate) struct Shared {
     pub ring: Arc<KeyRing>,
     pub entropy: SharedEntropy,
     pub node: NodeId,
+    /// Earlier processes of this data folder whose leases are this one's until the journal has been read.
+    pub former: Vec<String>,
     pub installation: InstallationId,
     pub cache: ReadCache,
     /// For so long it is trusted without hearing of the other nodes.
@@ -123,6 +125,11 @@ pub(crate) struct Shared {
 impl Shared {
     pub fn counts(&self) -> MutexGuard<'_, BTreeMap<IntegrationName, StatusCounts>> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a node is this one, or was an earlier process of its data folder.
+    pub fn is_own(&self, node: &NodeId) -> bool {
+        *node == self.node || self.former.iter().any(|former| former == node.as_str())
     }
 
     pub fn tally(&self) -> MutexGuard<'_, Tally> {

@@ -218,10 +218,13 @@ fn open(options: &OpenOptions, entropy: SharedEntropy, now: Timestamp) -> Result
     let behind = options.database.behind();
     let folder_now = Folder { path: &options.data_dir, place: place.clone(), had_journal };
     let standing = deployment::stand(&mut opening, folder_now, (behind.clone(), options.alone), &entropy, now)?;
-    if options.alone {
-        opening.enter(|sql, former| nodes::clear_up(sql, &former, &options.node, now))?;
-    }
-    let shared = Arc::new(opening.look(|sql| load(sql, ring, installation, (entropy, behind), options))?);
+    let former = match options.alone {
+        true => opening.enter(|sql, former| nodes::begin(sql, former, &options.node, now))?,
+        false => Vec::new(),
+    };
+    let mut shared = opening.look(|sql| load(sql, ring, installation, (entropy, behind), options))?;
+    shared.former = former;
+    let shared = Arc::new(shared);
     let connections = (0..options.readers.max(1)).map(|_| opening.reader()).collect::<Result<_, _>>()?;
     let threads = |cause| OpenError::io("a thread of the store", cause);
     let readers = Readers::start(connections, &learning(&shared), &options.threads).map_err(threads)?;
@@ -350,6 +353,7 @@ fn load(
         ring,
         entropy,
         node: options.node.clone(),
+        former: Vec::new(),
         installation,
         cache: ReadCache::new(options.cache_bytes),
         cache_grace: options.cache_grace,

@@ -130,8 +130,8 @@ impl Opening {
         }
     }
 
-    /// The first writes: what those left behind that worked here before is cleared up.
-    pub fn enter(&mut self, work: impl FnOnce(&Sql<'_>, Former) -> Result<(), StoreError>) -> Result<(), OpenError> {
+    /// The first writes, with who worked here before.
+    pub fn enter<T>(&mut self, work: impl FnOnce(&Sql<'_>, Former) -> Result<T, StoreError>) -> Result<T, OpenError> {
         match self {
             Opening::Sqlite { files, raw, .. } => files.look(raw, |sql| work(sql, Former::All)),
             Opening::Postgres(opened) => {

@@ -55,8 +55,8 @@ impl Store {
         self.claimed(id, now, lease, false).await
     }
 
-    /// The same, also from another flight of this process: for answers that are in the journal. Nothing of that flight is
-    /// lost: what it brings is committed by its generation.
+    /// The same, also from another flight of this process and from earlier ones of its data folder: for answers that are in
+    /// the journal. Nothing of that flight is lost: what it brings is committed by its generation.
     ///
     /// # Errors
     /// Those of [`Store::claim`].
@@ -83,7 +83,7 @@ impl Store {
                     return Ok(Err(Claim::Gone));
                 }
                 let clocks = Clocks::of(tx, now);
-                if until > clocks.lease && !(own && owner.as_ref() == Some(&shared.node)) {
+                if until > clocks.lease && !(own && owner.as_ref().is_some_and(|owner| shared.is_own(owner))) {
                     let (until, sending_since) = (clocks.told(until), sending_since.map(|at| clocks.told(at)));
                     return Ok(Err(Claim::Busy { until, owner, sending_since }));
                 }

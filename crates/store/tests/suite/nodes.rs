@@ -109,13 +109,15 @@ async fn a_lease_of_one_node_is_waited_for_on_the_other_and_told_when_it_ends() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_says_good_bye_and_a_folder_that_starts_again_free_their_leases_and_no_others() {
+async fn a_node_that_says_good_bye_and_a_folder_that_has_put_its_answers_in_free_their_leases_and_no_others() {
     let home = Home::new();
     let one = home.with_strava().await;
     let two = join(&home);
     let (first, second) = (import(&one, "ann", "one").await, import(&one, "bob", "two").await);
+    let (third, fourth) = (import(&one, "cyd", "three").await, import(&one, "dan", "four").await);
     claim(&one, &first, now()).await;
     claim(&two.store, &second, now()).await;
+    claim(&two.store, &fourth, now()).await;
     // The same folder again, without a good-bye: as after a kill.
     let mut options = home.options();
     options.data_dir = two.folder.path().to_owned();
@@ -130,7 +132,17 @@ async fn a_node_that_says_good_bye_and_a_folder_that_starts_again_free_their_lea
     options.node = node();
     let again = Store::open(&options, entropy(), now()).unwrap();
     assert!(matches!(three.claim(&first, now(), LEASE).await.unwrap(), Claim::Busy { .. }));
+    // Others would send again what the journal of that folder may have an answer for.
+    assert!(matches!(three.claim(&second, now(), LEASE).await.unwrap(), Claim::Busy { .. }));
+    let Claim::Leased(leased) = again.claim_again(&second, now(), LEASE).await.unwrap() else {
+        panic!("the lease of an earlier process of the folder is the folder's");
+    };
+    again.release(*leased, None).await.unwrap();
+    claim(&again, &third, now()).await;
+    again.clear_up_behind_the_former().await.unwrap();
     assert!(matches!(three.claim(&second, now(), LEASE).await.unwrap(), Claim::Leased(_)));
+    assert!(matches!(three.claim(&fourth, now(), LEASE).await.unwrap(), Claim::Leased(_)));
+    assert!(matches!(three.claim(&third, now(), LEASE).await.unwrap(), Claim::Busy { .. }));
     one.close().await;
     assert!(matches!(three.claim(&first, now(), LEASE).await.unwrap(), Claim::Leased(_)));
     again.close().await;

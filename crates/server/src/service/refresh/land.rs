@@ -17,7 +17,7 @@ use evergrant_store::journal::Journalled;
 use evergrant_store::refresh::{
     AttemptOutcome, Claim, Committed, Leased, RefreshedFrom, SuccessCommit, VerdictCommit, VerdictCommitted,
 };
-use evergrant_store::{NewEvent, NewNotice, Report, StoreError, TokenRecord, Trouble};
+use evergrant_store::{NewEvent, NewNotice, Report, StoreError, TokenRecord};
 use std::sync::Arc;
 
 use super::flight::Flight;
@@ -44,8 +44,8 @@ pub(super) async fn land_journalled(
     id: &ConnectionId,
     generation: u64,
     found: &Journalled,
-) -> Result<(), StoreError> {
-    let Some(flight) = Flight::of(refresher, id, Trigger::Background).await? else { return Ok(()) };
+) -> Result<bool, StoreError> {
+    let Some(flight) = Flight::of(refresher, id, Trigger::Background).await? else { return Ok(true) };
     let entry = &found.entry;
     let cut_off = entry.headers.iter().find(|(name, _)| name == CUT_OFF).map(|(_, why)| why.as_str());
     let body = bytes::Bytes::copy_from_slice(&entry.body);
@@ -57,7 +57,7 @@ pub(super) async fn land_journalled(
     };
     // What was committed once and changed no grant is nothing to be told again.
     if found.committed && outcome.class() != Class::Success {
-        return Ok(());
+        return Ok(true);
     }
     let of = Of { attempt: entry.attempt.clone(), sent_at: entry.sent_at };
     // Whoever of this process holds it commits by generation.
@@ -82,9 +82,10 @@ pub(super) async fn land_journalled(
             flight.orphan(outcome, &of, generation).await;
             Ok(())
         }
-        // Not at a start, where this process alone holds the data.
-        Claim::Busy { .. } => Err(StoreError::Unavailable { trouble: Trouble::Locked, cause: None }),
-    }
+        // Another node took it over when the lease had ended.
+        Claim::Busy { .. } => return Ok(false),
+    }?;
+    Ok(true)
 }
 
 impl Flight<'_> {

@@ -110,8 +110,9 @@ impl Node {
     }
 
     /// A group of writes while opening.
-    pub fn enter(&mut self, work: impl FnOnce(&Self) -> Result<(), StoreError>) -> Result<(), StoreError> {
-        let entered = self.begin().and_then(|_| work(self)).and_then(|()| self.session.batch("COMMIT"));
+    pub fn enter<T>(&mut self, work: impl FnOnce(&Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let entered = self.begin().and_then(|_| work(self));
+        let entered = entered.and_then(|worked| self.session.batch("COMMIT").map(|()| worked));
         if entered.is_err() {
             self.session.roll_back();
         }
