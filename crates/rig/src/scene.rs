@@ -393,13 +393,11 @@ impl Scene {
 /// # Panics
 /// When it does not answer: with its last words.
 async fn first_answer(serving: &Serving, path: &str) -> Reply {
-    match serving.api.get(path).await {
-        Ok(reply) => reply,
-        Err(error) => {
-            pass(LAST_WORDS).await;
-            panic!("{path}: {error}: {}", serving.said())
-        }
+    let reply = serving.api.get(path).await;
+    if reply.is_err() {
+        pass(LAST_WORDS).await;
     }
+    reply.map_err(|error| format!("{path}: {error}: {}", serving.said())).expect("it answers")
 }
 
 /// Writes a few bytes to the disk again and again, as the journal does: how slow the machine is shows in how long that takes.

@@ -55,13 +55,23 @@ impl Store {
         self.claimed(id, now, lease, false).await
     }
 
-    /// The same, also from another flight of this process and from earlier ones of its data folder: for answers that are in
-    /// the journal. Nothing of that flight is lost: what it brings is committed by its generation.
+    /// For an answer that is in the journal: the lease also from another flight of this process and from earlier processes of
+    /// its data folder. Nothing of that flight is lost: what it brings is committed by its generation. Where another node has
+    /// the lease, what comes back has none: a grant is committed under it by its generation, and a verdict never. None where
+    /// the connection is gone.
     ///
     /// # Errors
     /// Those of [`Store::claim`].
-    pub async fn claim_again(&self, id: &ConnectionId, now: Timestamp, lease: Duration) -> Result<Claim, StoreError> {
-        self.claimed(id, now, lease, true).await
+    pub async fn claim_again(
+        &self,
+        id: &ConnectionId,
+        now: Timestamp,
+        lease: Duration,
+    ) -> Result<Option<Box<Leased>>, StoreError> {
+        match self.claimed(id, now, lease, true).await? {
+            Claim::Leased(leased) => Ok(Some(leased)),
+            Claim::Gone | Claim::Busy { .. } => Ok(None),
+        }
     }
 
     async fn claimed(
@@ -83,7 +93,11 @@ impl Store {
                     return Ok(Err(Claim::Gone));
                 }
                 let clocks = Clocks::of(tx, now);
-                if until > clocks.lease && !(own && owner.as_ref().is_some_and(|owner| shared.is_own(owner))) {
+                let others = until > clocks.lease && !owner.as_ref().is_some_and(|owner| own && shared.is_own(owner));
+                if others && own {
+                    return look(tx, &wanted, clocks).map(Ok);
+                }
+                if others {
                     let (until, sending_since) = (clocks.told(until), sending_since.map(|at| clocks.told(at)));
                     return Ok(Err(Claim::Busy { until, owner, sending_since }));
                 }
@@ -430,6 +444,15 @@ fn first_due(sql: &Sql<'_>, name: &IntegrationName, free_at: Timestamp) -> Resul
     let text = "SELECT next_at FROM lives WHERE integration = ?1 AND next_at IS NOT NULL AND lease_until <= ?2 \
                 ORDER BY next_at LIMIT 1";
     sql.one(text, values![name, free_at], |row| row.time(0))
+}
+
+/// Reads the connection without a lease: the fencing number is nobody's.
+fn look(tx: &Tx<'_>, id: &ConnectionId, clocks: Clocks) -> Result<Claimed, StoreError> {
+    let text = "SELECT generation FROM lives WHERE connection_id = ?1";
+    let generation = tx.one(text, values![id], |row| row.count(0))?;
+    let generation = generation.ok_or(StoreError::NotOneRow { table: "lives", rows: 0 })?;
+    let record = TokenRecord::load(tx, id)?.ok_or(StoreError::NotOneRow { table: "connections", rows: 0 })?;
+    Ok(Claimed { record, generation, fence: 0, until: clocks.told(clocks.lease), open_intent: None, spares: 0 })
 }
 
 /// Takes a lease that is free, and reads the connection under it.

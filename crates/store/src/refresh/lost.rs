@@ -66,7 +66,7 @@ impl Store {
             for one in found {
                 let EntryKind::Refresh { connection, generation } = &one.entry.kind else { continue };
                 let guard = Guard::read(sql, connection)?.filter(|guard| !guard.is_disconnected());
-                let text = "SELECT 1 FROM attempts WHERE id = ?1 AND ended_at IS NOT NULL";
+                let text = "SELECT 1 FROM attempts WHERE id = ?1 AND result <> 'verdict'";
                 let known = sql.any(text, values![one.entry.attempt])?;
                 if !known && guard.is_some_and(|guard| guard.generation <= *generation) {
                     lost.push(one);

@@ -134,10 +134,18 @@ async fn a_node_that_says_good_bye_and_a_folder_that_has_put_its_answers_in_free
     assert!(matches!(three.claim(&first, now(), LEASE).await.unwrap(), Claim::Busy { .. }));
     // Others would send again what the journal of that folder may have an answer for.
     assert!(matches!(three.claim(&second, now(), LEASE).await.unwrap(), Claim::Busy { .. }));
-    let Claim::Leased(leased) = again.claim_again(&second, now(), LEASE).await.unwrap() else {
-        panic!("the lease of an earlier process of the folder is the folder's");
-    };
+    let leased = again.claim_again(&second, now(), LEASE).await.unwrap().expect("it is there");
+    assert!(leased.fence > 0, "the lease of an earlier process of the folder is the folder's");
     again.release(*leased, None).await.unwrap();
+    // Under another node's lease a grant is stored by its generation, and a verdict is not.
+    let unleased = again.claim_again(&first, now(), LEASE).await.unwrap().expect("it is there");
+    let life = unleased.connection.life.clone();
+    let verdict = VerdictCommit { outcome: None, life, next_at: None, notices: Vec::new(), events: Vec::new() };
+    let judged = again.commit_verdict(&unleased, verdict, now()).await.unwrap();
+    assert!(matches!(judged, VerdictCommitted::FenceLost), "{judged:?}");
+    let stored = again.commit_success(&unleased.source(), success(&attempt(), "late"), now()).await.unwrap();
+    assert!(matches!(stored, Committed::Stored { .. }), "{stored:?}");
+    assert!(matches!(three.claim(&first, now(), LEASE).await.unwrap(), Claim::Busy { .. }), "the lease stays");
     claim(&again, &third, now()).await;
     again.clear_up_behind_the_former().await.unwrap();
     assert!(matches!(three.claim(&second, now(), LEASE).await.unwrap(), Claim::Leased(_)));

@@ -15,7 +15,7 @@ use evergrant_core::secret::RefreshToken;
 use evergrant_core::time::Timestamp;
 use evergrant_store::journal::Journalled;
 use evergrant_store::refresh::{
-    AttemptOutcome, Claim, Committed, Leased, RefreshedFrom, SuccessCommit, VerdictCommit, VerdictCommitted,
+    AttemptOutcome, Committed, Leased, RefreshedFrom, SuccessCommit, VerdictCommit, VerdictCommitted,
 };
 use evergrant_store::{NewEvent, NewNotice, Report, StoreError, TokenRecord};
 use std::sync::Arc;
@@ -43,9 +43,9 @@ pub(super) async fn land_journalled(
     refresher: &Refresher,
     id: &ConnectionId,
     generation: u64,
-    found: &Journalled,
-) -> Result<bool, StoreError> {
-    let Some(flight) = Flight::of(refresher, id, Trigger::Background).await? else { return Ok(true) };
+    (found, judged): (&Journalled, bool),
+) -> Result<(), StoreError> {
+    let Some(flight) = Flight::of(refresher, id, Trigger::Background).await? else { return Ok(()) };
     let entry = &found.entry;
     let cut_off = entry.headers.iter().find(|(name, _)| name == CUT_OFF).map(|(_, why)| why.as_str());
     let body = bytes::Bytes::copy_from_slice(&entry.body);
@@ -55,37 +55,34 @@ pub(super) async fn land_journalled(
         None => super::classify(provider, &answer, entry.sent_at, purpose, &[]),
         Some(why) => super::classify_cut_off(provider, &answer, why, entry.sent_at, purpose, &[]),
     };
-    // What was committed once and changed no grant is nothing to be told again.
-    if found.committed && outcome.class() != Class::Success {
-        return Ok(true);
+    // What was committed once and changed no grant is nothing to be told again, nor what somebody else has judged.
+    if (found.committed || judged) && outcome.class() != Class::Success {
+        return Ok(());
     }
     let of = Of { attempt: entry.attempt.clone(), sent_at: entry.sent_at };
     // Whoever of this process holds it commits by generation.
     match refresher.0.store.claim_again(id, refresher.0.clock.now(), flight.policy.lease).await? {
         // An answer to a later generation than the stored one is newer all the more: the database lost some.
-        Claim::Leased(mut leased) if leased.generation <= generation => {
+        Some(mut leased) if leased.generation <= generation => {
             leased.generation = generation;
             let sent = Sent::found(outcome, of.attempt, of.sent_at, cut_off.is_none());
             flight.land(*leased, sent).await.map(drop)
         }
         // It was the stored grant once, and has been spent.
-        Claim::Leased(leased) if found.committed => {
+        Some(leased) if found.committed => {
             let next_at = flight.next_at(&leased);
             refresher.0.store.release(*leased, next_at).await
         }
-        Claim::Leased(leased) => {
+        Some(leased) => {
             flight.spare(&leased, outcome, &of, generation).await;
             let next_at = flight.next_at(&leased);
             refresher.0.store.release(*leased, next_at).await
         }
-        Claim::Gone => {
+        None => {
             flight.orphan(outcome, &of, generation).await;
             Ok(())
         }
-        // Another node took it over when the lease had ended.
-        Claim::Busy { .. } => return Ok(false),
-    }?;
-    Ok(true)
+    }
 }
 
 impl Flight<'_> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use evergrant_core::id::ConnectionId;
 use evergrant_store::StoreError;
 use evergrant_store::journal::{EntryKind, Journalled};
+use evergrant_store::refresh::AttemptResult;
 
 use super::{Refresher, Trigger, land};
 use crate::service::Service;
@@ -14,8 +15,6 @@ const REMEMBERED: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long other nodes are given to bring in what is in their journals: a token that one of them has spent must not be sent
 /// by another one. All of them notice it within a second.
 const OTHERS: Duration = Duration::from_secs(10);
-/// After this an answer is tried again for whose connection another node has the lease.
-const AGAIN: Duration = Duration::from_secs(1);
 
 impl Refresher {
     /// Puts right what can be put right before anything else is sent: answers that no commit followed, answers whose
@@ -32,6 +31,7 @@ impl Refresher {
             match &found.entry.kind {
                 EntryKind::Refresh { connection, generation } => {
                     self.recover_refresh(found, connection, *generation).await?;
+                    store.journal().mark_committed(found.seq);
                 }
                 // Its account would be looked up.
                 EntryKind::Exchange { .. } if quarantined => {}
@@ -89,43 +89,17 @@ impl Refresher {
         Ok(())
     }
 
-    /// Lands an answer. Where another node refreshes the connection just now, it is tried again behind the scenes: until then it
-    /// stays in the journal.
+    /// Lands an answer under a lease of its own, as the flight would have that died with its process; where another node has
+    /// the lease, without one.
     async fn recover_refresh(&self, found: &Journalled, id: &ConnectionId, generation: u64) -> Result<(), StoreError> {
-        if self.has_landed(found, id, generation).await? {
-            self.0.store.journal().mark_committed(found.seq);
-            return Ok(());
-        }
-        tracing::info!(connection = %id, "another node refreshes it; the answer waits in the journal meanwhile");
-        let (refresher, found, id) = (self.clone(), found.clone(), id.clone());
-        self.0.tasks.spawn(async move { refresher.land_later(&found, &id, generation).await });
-        Ok(())
-    }
-
-    async fn land_later(&self, found: &Journalled, id: &ConnectionId, generation: u64) {
-        loop {
-            tokio::select! {
-                biased;
-                // The next start finds it.
-                () = self.0.stop.cancelled() => return,
-                () = self.0.clock.sleep(AGAIN) => {}
-            }
-            match self.has_landed(found, id, generation).await {
-                Ok(true) => return self.0.store.journal().mark_committed(found.seq),
-                Ok(false) => {}
-                Err(error) => tracing::debug!(connection = %id, %error, "an answer in the journal is not stored yet"),
-            }
-        }
-    }
-
-    /// Lands an answer under a lease of its own, as the flight would have that died with its process; false where another node
-    /// has the lease.
-    async fn has_landed(&self, found: &Journalled, id: &ConnectionId, generation: u64) -> Result<bool, StoreError> {
-        let known = self.0.store.attempt_outcome(&found.entry.attempt).await?;
-        if known.is_some_and(|attempt| attempt.end.is_some()) {
-            return Ok(true);
-        }
+        let known = self.0.store.attempt_outcome(&found.entry.attempt).await?.and_then(|attempt| attempt.end);
+        // Another node may have judged it uncertain meanwhile: it knew of no answer.
+        let judged = match known.map(|end| end.result) {
+            None => false,
+            Some(AttemptResult::Verdict) => true,
+            Some(AttemptResult::Stored | AttemptResult::Superseded | AttemptResult::Disconnected) => return Ok(()),
+        };
         tracing::info!(connection = %id, "an answer that had reached the journal is brought into the database");
-        land::land_journalled(self, id, generation, found).await
+        land::land_journalled(self, id, generation, (found, judged)).await
     }
 }

@@ -1,8 +1,12 @@
 //! The node that refreshes is killed, stopped, or ends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use evergrant_rig::Place;
+use evergrant_rig::moments::entries;
 use evergrant_testkit::Fault;
+use evergrant_testkit::cluster::Cluster;
 
 use super::{LONG, NUMBERS, Nodes, fault, good};
 use crate::waiting::{pass, wait_for};
@@ -66,6 +70,53 @@ async fn a_killed_node_that_starts_again_on_its_folder_frees_its_lease_at_once()
     let reply = nodes.until(1, &path, |reply| reply.status == 200).await;
     assert_eq!(nodes.spends(), 2, "{}", reply.text());
     nodes.judge.release();
+    nodes.stop().await;
+}
+
+/// Three nodes, of which the first is killed when an answer stands in its journal and in no commit.
+async fn killed_with_an_answer_in_its_journal(numbers: &str) -> (Place, Nodes, String) {
+    let place = Place::on(&Arc::new(Cluster::start()));
+    let mut nodes = Nodes::on(&place.url().expect("it is a server's"), numbers).await;
+    let id = nodes.expired("ann").await;
+    nodes.judge.fault(fault(Fault::HoldAnswer));
+    let _call = under_way(&nodes, 0, &id).await;
+    let data = nodes.homes[0].data();
+    let (lock, before) = (place.lock(&nodes.homes[0].database()), entries(&data));
+    nodes.judge.switch_off("hold-answer");
+    nodes.judge.release();
+    wait_for(LONG, "an answer in the journal", async || (entries(&data) > before).then_some(())).await;
+    nodes.take(0).kill().await;
+    drop(lock);
+    (place, nodes, id)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_node_had_in_its_journal_is_put_in_before_another_one_may_send() {
+    let (_place, mut nodes, id) = killed_with_an_answer_in_its_journal(NUMBERS).await;
+    let path = format!("/v1/connections/{id}/token?wait=30");
+    let api = nodes.api(1).clone().limit(Duration::from_secs(60));
+    let (again, reply) = tokio::join!(nodes.homes[0].serve(), api.get(&path));
+    nodes.running[0] = Some(again);
+    assert_eq!(reply.unwrap().status, 200);
+    // The provider takes nothing twice: a second sending would have ended the grant.
+    assert_eq!(nodes.spends(), 1);
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_serves_although_another_one_has_the_lease_of_what_its_journal_answers() {
+    let (_place, mut nodes, id) = killed_with_an_answer_in_its_journal(&quick()).await;
+    nodes.judge.fault(fault(Fault::Hang));
+    let path = format!("/v1/connections/{id}/token?wait=30");
+    let api = nodes.api(1).clone().limit(Duration::from_secs(60));
+    let mut calls = tokio::task::JoinSet::new();
+    let asked = path.clone();
+    calls.spawn(async move { drop(api.get(&asked).await) });
+    nodes.judge.wait_until(LONG, |ledger| ledger.spends.len() == 2).await.expect("it is taken over when nobody starts");
+    nodes.running[0] = Some(nodes.homes[0].serve().await);
+    assert_eq!(nodes.api(0).get("/healthz").await.unwrap().status, 200);
+    nodes.until(2, &path, |reply| reply.status == 200).await;
+    assert_eq!(nodes.spends(), 2);
     nodes.stop().await;
 }
 
