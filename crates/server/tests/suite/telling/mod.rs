@@ -2,6 +2,7 @@
 
 mod ahead;
 mod chats;
+mod health;
 mod hostile;
 mod killed;
 mod mails;
