@@ -155,15 +155,19 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(status, b"ok" if name == "slack" and status == 200 else b"")
 
 
+def is_private(server):
+    return server.transport.get_extra_info("ssl_object") is not None
+
+
 class Mailbox:
-    async def handle_MAIL(self, _server, session, envelope, address, options):
+    async def handle_MAIL(self, server, _session, envelope, address, options):
         with lock:
-            said.append({"what": "mail", "tls": session.ssl is not None})
+            said.append({"what": "mail", "tls": is_private(server)})
         envelope.mail_from = address
         envelope.mail_options.extend(options)
         return "250 OK"
 
-    async def handle_DATA(self, _server, session, envelope):
+    async def handle_DATA(self, server, session, envelope):
         if smtp["answer"]:
             with lock:
                 mails.append({"to": envelope.rcpt_tos, "answer": smtp["answer"]})
@@ -180,15 +184,15 @@ class Mailbox:
                 "defects": [str(defect) for defect in message.defects],
                 "raw": envelope.content.decode("utf-8", "replace"),
                 "signed_in": session.authenticated,
-                "tls": session.ssl is not None,
+                "tls": is_private(server),
             })
         await asyncio.sleep(smtp["delay"])
         return "250 taken"
 
 
-def sign_in(_server, session, _envelope, _mechanism, data):
+def sign_in(server, _session, _envelope, _mechanism, data):
     with lock:
-        said.append({"what": "login", "tls": session.ssl is not None})
+        said.append({"what": "login", "tls": is_private(server)})
     wanted = smtp["login"]
     good = wanted and [data.login.decode(), data.password.decode()] == wanted
     return AuthResult(success=bool(good), handled=False)
@@ -238,7 +242,7 @@ about = {
     "url": f"http://127.0.0.1:{server.server_port}",
     "smtp_port": mail_server(auth_require_tls=False),
     "starttls_port": mail_server(tls_context=context, require_starttls=True, auth_required=True),
-    "smtps_port": mail_server(ssl_context=context, auth_required=True),
+    "smtps_port": mail_server(ssl_context=context, auth_required=True, auth_require_tls=False),
     "ca": authority,
 }
 print(json.dumps(about), flush=True)

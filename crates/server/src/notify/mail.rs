@@ -11,7 +11,7 @@ use evergrant_core::time::Timestamp;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
 use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Tls as SmtpTls, TlsParameters};
+use lettre::transport::smtp::client::{Certificate, Tls as SmtpTls, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
 
@@ -103,10 +103,9 @@ impl Mailer {
     /// # Errors
     /// In words, when TLS cannot be set up or an address is none.
     pub fn new(config: &EmailConfig, host: &str) -> Result<Self, String> {
-        let tls = || TlsParameters::new(config.host.clone()).map_err(|error| error.to_string());
         let tls = match config.tls {
-            Tls::Starttls => SmtpTls::Required(tls()?),
-            Tls::Tls => SmtpTls::Wrapper(tls()?),
+            Tls::Starttls => SmtpTls::Required(tls_to(config)?),
+            Tls::Tls => SmtpTls::Wrapper(tls_to(config)?),
             Tls::None => SmtpTls::None,
         };
         let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(config.host.as_str())
@@ -125,6 +124,14 @@ impl Mailer {
     /// Whether the operator gets alerts by mail.
     pub fn tells_operator(&self) -> bool {
         self.operator.is_some()
+    }
+
+    /// Whether the server can be reached as it is set and takes our login; nobody is mailed.
+    ///
+    /// # Errors
+    /// [`NotTaken`].
+    pub async fn check(&self) -> Result<(), NotTaken> {
+        self.transport.test_connection().await.map(drop).map_err(|error| not_taken(&error))
     }
 
     /// Whether mails can go to an address.
@@ -179,13 +186,24 @@ impl Mailer {
 
     async fn deliver(&self, message: Result<Message, lettre::error::Error>) -> Result<(), NotTaken> {
         let message = message.map_err(|error| unsendable(&error.to_string()))?;
-        self.transport.send(message).await.map(drop).map_err(|error| {
-            let status = error.status().map(u16::from);
-            let about_us = status.is_none_or(|status| ABOUT_US.contains(&status));
-            let passes = !error.is_permanent() || about_us;
-            NotTaken { status, said: plain(&error.to_string(), 500), passes, about_us }
-        })
+        self.transport.send(message).await.map(drop).map_err(|error| not_taken(&error))
     }
+}
+
+/// TLS to the server by its name: the system's authorities vouch for it, or those of the configuration.
+fn tls_to(config: &EmailConfig) -> Result<TlsParameters, String> {
+    let mut builder = TlsParameters::builder(config.host.clone());
+    if let Some(pem) = &config.authorities {
+        builder = builder.add_root_certificate(Certificate::from_pem(pem).map_err(|error| error.to_string())?);
+    }
+    builder.build().map_err(|error| error.to_string())
+}
+
+fn not_taken(error: &lettre::transport::smtp::Error) -> NotTaken {
+    let status = error.status().map(u16::from);
+    let about_us = status.is_none_or(|status| ABOUT_US.contains(&status));
+    let passes = !error.is_permanent() || about_us;
+    NotTaken { status, said: plain(&error.to_string(), 500), passes, about_us }
 }
 
 fn unsendable(said: &str) -> NotTaken {

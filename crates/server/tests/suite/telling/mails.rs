@@ -259,27 +259,31 @@ async fn only_the_application_sets_an_address_and_what_cannot_be_is_refused() {
 }
 
 #[tokio::test]
-async fn a_server_that_wants_a_password_gets_it_and_one_that_does_not_take_it_is_told_to_the_operator() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("password");
-    std::fs::write(&file, "5mtp-s3cret\n").unwrap();
-    let login = format!("username = 'mailer'\npassword_file = '{}'\n", file.display());
-    let told = Told::with(&format!("{AT_ONCE}retries = [60, 60, 60, 60]\n{MAIL}{login}")).await;
-    told.endpoint("app", json!({ "events": ["channel.failed"] })).await;
-    let id = told.connected("acme", "user-1", "alice").await;
-    told.reach("user-1", json!({ "email": "alice@mail.example" })).await;
-    told.receivers.set(&json!({ "smtp": { "login": ["mailer", "another"] } })).await.unwrap();
-    told.refuses("acme", DEAD);
-    told.force(&id).await;
-    let alert = told.taken("app", 1).await.remove(0);
-    assert!(text(&alert["body"]["data"]["what"]).contains("does not accept us"), "{alert}");
-    assert!(!alert.to_string().contains("5mtp-s3cret"));
-    told.receivers.set(&json!({ "smtp": { "login": ["mailer", "5mtp-s3cret"] } })).await.unwrap();
-    let mail = wait_for(LONG, "the mail", async || {
-        told.world.clock.forward(20);
-        told.mails_now().await.pop()
-    })
-    .await;
-    assert_eq!(mail["signed_in"], true);
+async fn who_wants_to_hear_of_each_renewal_does_and_nobody_else() {
+    let told = Told::with(&format!("{AT_ONCE}mail_interval = 0\n{MAIL}")).await;
+    told.world.acme().await;
+    let put = async |subject: &str, wanted: Value| {
+        let path = format!("/v1/subjects/{subject}/preferences");
+        assert_eq!(told.world.api.json(http::Method::PUT, &path, &wanted).await.unwrap().status, 200);
+    };
+    let contact = |name: &str| json!({ "email": format!("{name}@mail.example") });
+    put("in-app", json!({ "contact": contact("in-app"), "refreshed": { "in_app": true } })).await;
+    put("by-mail", json!({ "contact": contact("by-mail"), "refreshed": { "email": true } })).await;
+    put("nobody", json!({ "contact": contact("nobody") })).await;
+    for subject in ["in-app", "by-mail", "nobody"] {
+        let id = told.world.connect("acme", subject, subject).await;
+        for _ in 0..2 {
+            assert_eq!(told.force(&id).await["outcome"], "success");
+        }
+    }
+    let notices = async |subject: &str| {
+        let list = told.world.get(&format!("/v1/subjects/{subject}/notifications")).await.json();
+        list["items"].as_array().unwrap().iter().map(|item| text(&item["kind"])).collect::<Vec<_>>()
+    };
+    assert_eq!(notices("in-app").await, ["refreshed", "refreshed"]);
+    assert_eq!((notices("by-mail").await.len(), notices("nobody").await.len()), (0, 0));
+    let mails = told.mails(1).await;
+    assert!(mails.iter().all(|mail| mail["to"] == json!(["by-mail@mail.example"])), "{mails:#?}");
+    assert!(header(&mails[0], "subject").contains("was renewed"), "{mails:#?}");
     told.world.stop().await;
 }
