@@ -144,6 +144,11 @@ impl Mailer {
     /// # Errors
     /// [`NotTaken`].
     pub async fn send(&self, to: &str, id: &str, mail: &Mail, now: Timestamp) -> Result<(), NotTaken> {
+        self.deliver(self.written(to, id, mail, now)?).await
+    }
+
+    /// The whole mail, as it goes to the server.
+    fn written(&self, to: &str, id: &str, mail: &Mail, now: Timestamp) -> Result<Message, NotTaken> {
         let to: lettre::Address = to.parse().map_err(|_| unsendable("that is not an address"))?;
         let html = mail.render().map_err(|_| unsendable("it could not be written"))?;
         let mut message = self.begin(Mailbox::new(None, to), id, &mail.title, now);
@@ -155,7 +160,7 @@ impl Mailer {
         let parts = MultiPart::alternative()
             .singlepart(SinglePart::builder().header(ContentType::TEXT_PLAIN).body(mail.text()))
             .singlepart(SinglePart::builder().header(ContentType::TEXT_HTML).body(html));
-        self.deliver(message.multipart(parts)).await
+        message.multipart(parts).map_err(|error| unsendable(&error.to_string()))
     }
 
     /// Sends lines to the operator.
@@ -170,7 +175,8 @@ impl Mailer {
             many => format!("Evergrant: {many} alerts"),
         };
         let message = self.begin(to, id, &subject, now);
-        self.deliver(message.header(ContentType::TEXT_PLAIN).body(shown.join("\r\n\r\n"))).await
+        let message = message.header(ContentType::TEXT_PLAIN).body(shown.join("\r\n\r\n"));
+        self.deliver(message.map_err(|error| unsendable(&error.to_string()))?).await
     }
 
     fn begin(&self, to: Mailbox, id: &str, subject: &str, now: Timestamp) -> lettre::message::MessageBuilder {
@@ -184,8 +190,7 @@ impl Mailer {
             .date(SystemTime::UNIX_EPOCH + since_epoch)
     }
 
-    async fn deliver(&self, message: Result<Message, lettre::error::Error>) -> Result<(), NotTaken> {
-        let message = message.map_err(|error| unsendable(&error.to_string()))?;
+    async fn deliver(&self, message: Message) -> Result<(), NotTaken> {
         self.transport.send(message).await.map(drop).map_err(|error| not_taken(&error))
     }
 }
@@ -233,5 +238,71 @@ impl Mail {
             text.push_str(&format!("{}:\r\n{address}\r\n", self.unsubscribe_label));
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOSTILE: [&str; 6] = [
+        "Acme\r\nBcc: a@b.example\r\n\r\n<script>alert(1)</script>",
+        "Acme\nSubject: another",
+        "\u{202e}gpj.exe\u{0}",
+        "=?utf-8?q?Bcc=3A_a=40b.example?=",
+        "Ünïcödé \u{1f600} \r\n.\r\nMAIL FROM:<x@y.example>",
+        "x\"><img src=https://evil.example/pixel onerror=alert(1)>",
+    ];
+
+    #[test]
+    fn no_text_becomes_a_header_a_second_mail_or_markup() {
+        let config = EmailConfig {
+            host: "127.0.0.1".to_owned(),
+            port: 25,
+            tls: Tls::None,
+            authorities: None,
+            login: None,
+            from: "Acme <support@acme.example>".to_owned(),
+            operator: None,
+        };
+        let mailer = Mailer::new(&config, "evergrant.example").unwrap();
+        for text in HOSTILE {
+            // As `words` puts names in, and without its help.
+            for text in [text.to_owned(), plain(text, 80)] {
+                let link = Link { address: "https://evergrant.example/connect/x".to_owned(), label: text.clone() };
+                let mail = Mail {
+                    language: "en",
+                    title: text.clone(),
+                    items: vec![Item { message: text.clone(), link: Some(link) }],
+                    link_note: text.clone(),
+                    has_links: true,
+                    why: text.clone(),
+                    unsubscribe: Some("https://evergrant.example/unsubscribe/x".to_owned()),
+                    unsubscribe_label: text.clone(),
+                };
+                let written = mailer.written("alice@mail.example", "ntf_1", &mail, Timestamp::default()).unwrap();
+                assert_eq!(written.envelope().to().len(), 1);
+                let whole = String::from_utf8(written.formatted()).unwrap();
+                let (head, body) = whole.split_once("\r\n\r\n").unwrap();
+                let begins = |line: &&str| !line.starts_with([' ', '\t']);
+                let names: Vec<&str> =
+                    head.split("\r\n").filter(begins).filter_map(|line| line.split(':').next()).collect();
+                let expected = [
+                    "From",
+                    "To",
+                    "Message-ID",
+                    "Subject",
+                    "Auto-Submitted",
+                    "Date",
+                    "List-Unsubscribe",
+                    "List-Unsubscribe-Post",
+                    "MIME-Version",
+                    "Content-Type",
+                ];
+                assert_eq!(names, expected, "{head}");
+                let (_, html) = body.split_once("text/html").unwrap();
+                assert!(!html.contains("<script") && !html.contains("<img"), "{html}");
+            }
+        }
     }
 }

@@ -7,9 +7,9 @@ use super::{DEAD, MAIL, Told};
 use crate::waiting::{LONG, wait_for};
 use crate::world::{agree, text};
 
-const AT_ONCE: &str = "[refresh]\nbackground = false\nforce_interval = 0\n[notices]\nmail_delay = 0\n";
+pub const AT_ONCE: &str = "[refresh]\nbackground = false\nforce_interval = 0\n[notices]\nmail_delay = 0\n";
 
-fn header(mail: &Value, name: &str) -> String {
+pub fn header(mail: &Value, name: &str) -> String {
     let headers = mail["headers"].as_array().cloned().unwrap_or_default();
     let found = headers.iter().find(|header| text(&header[0]).eq_ignore_ascii_case(name));
     found.map(|header| text(&header[1])).unwrap_or_default()
@@ -255,35 +255,5 @@ async fn only_the_application_sets_an_address_and_what_cannot_be_is_refused() {
     agree(&mut evergrant_testkit::browser::Browser::new(), &link, "seven").await;
     let known = told.world.get("/v1/subjects/user-7/preferences").await.json();
     assert_eq!(known["contact"]["email"], "seven@mail.example", "{known}");
-    told.world.stop().await;
-}
-
-#[tokio::test]
-async fn who_wants_to_hear_of_each_renewal_does_and_nobody_else() {
-    let told = Told::with(&format!("{AT_ONCE}mail_interval = 0\n{MAIL}")).await;
-    told.world.acme().await;
-    let put = async |subject: &str, wanted: Value| {
-        let path = format!("/v1/subjects/{subject}/preferences");
-        assert_eq!(told.world.api.json(http::Method::PUT, &path, &wanted).await.unwrap().status, 200);
-    };
-    let contact = |name: &str| json!({ "email": format!("{name}@mail.example") });
-    put("in-app", json!({ "contact": contact("in-app"), "refreshed": { "in_app": true } })).await;
-    put("by-mail", json!({ "contact": contact("by-mail"), "refreshed": { "email": true } })).await;
-    put("nobody", json!({ "contact": contact("nobody") })).await;
-    for subject in ["in-app", "by-mail", "nobody"] {
-        let id = told.world.connect("acme", subject, subject).await;
-        for _ in 0..2 {
-            assert_eq!(told.force(&id).await["outcome"], "success");
-        }
-    }
-    let notices = async |subject: &str| {
-        let list = told.world.get(&format!("/v1/subjects/{subject}/notifications")).await.json();
-        list["items"].as_array().unwrap().iter().map(|item| text(&item["kind"])).collect::<Vec<_>>()
-    };
-    assert_eq!(notices("in-app").await, ["refreshed", "refreshed"]);
-    assert_eq!((notices("by-mail").await.len(), notices("nobody").await.len()), (0, 0));
-    let mails = told.mails(1).await;
-    assert!(mails.iter().all(|mail| mail["to"] == json!(["by-mail@mail.example"])), "{mails:#?}");
-    assert!(header(&mails[0], "subject").contains("was renewed"), "{mails:#?}");
     told.world.stop().await;
 }

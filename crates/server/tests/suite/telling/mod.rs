@@ -6,6 +6,7 @@ mod doctor;
 mod health;
 mod hostile;
 mod killed;
+mod loudness;
 mod mails;
 mod many;
 mod nodes;
