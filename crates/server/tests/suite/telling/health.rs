@@ -27,7 +27,13 @@ async fn troubled(lines: &str, answer: Canned) -> (World, String) {
 
 /// What the person's page says, in the browser's language.
 async fn seen(world: &World, language: &str) -> (Value, Reply) {
-    let reply = world.api.clone().header("accept-language", language).get("/v1/subjects/user-1/health").await.unwrap();
+    let reply = world
+        .api
+        .clone()
+        .header("accept-language", language)
+        .get("/v1/subjects/user-1/health")
+        .await
+        .expect("an answer");
     assert_eq!(reply.status, 200, "{}", reply.text());
     (reply.json()["items"][0].clone(), reply)
 }
@@ -35,7 +41,7 @@ async fn seen(world: &World, language: &str) -> (Value, Reply) {
 /// What the application is answered that asks for a token.
 async fn asked(world: &World, id: &str, language: &str) -> Value {
     let api = world.api.clone().header("accept-language", language);
-    let reply = api.get(&format!("/v1/connections/{id}/token?wait=20")).await.unwrap();
+    let reply = api.get(&format!("/v1/connections/{id}/token?wait=20")).await.expect("an answer");
     let problem = reply.json();
     assert_eq!(problem["request_id"], reply.header("x-request-id"), "{problem}");
     problem

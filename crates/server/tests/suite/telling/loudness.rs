@@ -8,7 +8,7 @@ use crate::world::text;
 
 #[tokio::test]
 async fn the_worse_it_gets_the_louder_it_is_said_first_in_the_application_and_then_once_by_mail() {
-    let told = Told::with(&format!("{}[notices]\nmail_delay = 0\n{MAIL}", PATIENT)).await;
+    let told = Told::with(&format!("{PATIENT}[notices]\nmail_delay = 0\n{MAIL}")).await;
     let id = told.connected("acme", "user-1", "alice").await;
     told.reach("user-1", json!({ "email": "alice@mail.example" })).await;
     told.refuses("acme", DEAD);

@@ -18,7 +18,7 @@ use crate::world::World;
 const SOME: usize = 300;
 /// Calls of one integration that may be under way at once.
 const CONCURRENCY: usize = 16;
-/// So many seconds pass at once while it is looked how fast people are renewed.
+/// So many seconds pass at once while it is looked how fast people are renewed: a twelfth of a minute.
 const STEP: u64 = 5;
 /// Callers at once who import.
 const AT_ONCE: usize = 16;
@@ -88,6 +88,22 @@ fn calls(world: &World) -> usize {
     usize::try_from(world.judge.token_calls()).unwrap_or(usize::MAX)
 }
 
+/// Waits until so many calls have been made in all, or none is made any more: time must not pass faster than the machine
+/// works. How many there are.
+async fn drained(world: &World, most: usize) -> usize {
+    let (mut last, mut still) = (calls(world), 0);
+    for _ in 0..200 {
+        pass(Duration::from_millis(20)).await;
+        let now = calls(world);
+        still = if now == last { still + 1 } else { 0 };
+        last = now;
+        if now >= most || still >= 5 {
+            break;
+        }
+    }
+    last
+}
+
 /// The number behind a line of the metrics.
 async fn metric(world: &World, line: &str) -> usize {
     let text = world.api.get("/metrics").await.expect("an answer").text();
@@ -138,12 +154,11 @@ async fn an_outage_of_six_hours_is_one_alert_at_most_one_note_each_no_mail_and_n
     while metric(&told.world, renewed).await < people {
         // Shorter than any call may take: what is under way stays under way.
         told.world.clock.forward(STEP);
-        pass(Duration::from_millis(100)).await;
-        sent.push(calls(&told.world));
+        sent.push(drained(&told.world, sent[sent.len() - 1] + rate.div_ceil(12)).await);
         steps += 1;
         assert!(steps < 3600 / STEP, "{} of {people} are renewed", metric(&told.world, renewed).await);
     }
-    let minute = usize::try_from(60 / STEP).expect("a small number");
+    let minute = 60 / usize::try_from(STEP).expect("a small number");
     let fastest = sent.iter().zip(sent.iter().skip(minute)).map(|(before, after)| after - before).max();
     let fastest = fastest.unwrap_or_else(|| sent[sent.len() - 1] - sent[0]);
     // What was let out before and is counted now: the calls that may be under way at once.

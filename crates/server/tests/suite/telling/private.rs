@@ -21,8 +21,8 @@ struct Way {
 /// The configuration, with the password and the authority in files.
 fn lines(way: &Way, receivers: &Receivers, folder: &std::path::Path) -> String {
     let (password, authority) = (folder.join("password"), folder.join("authority"));
-    std::fs::write(&password, "5mtp-s3cret\n").unwrap();
-    std::fs::write(&authority, &receivers.about.ca).unwrap();
+    std::fs::write(&password, "5mtp-s3cret\n").expect("a file can be written");
+    std::fs::write(&authority, &receivers.about.ca).expect("a file can be written");
     let known = if way.knows_authority { format!("ca_file = '{}'\n", authority.display()) } else { String::new() };
     format!(
         "{BEFORE}[email]\nhost = '{}'\nport = {}\ntls = '{}'\nfrom = 'tools@acme.example'\nusername = 'mailer'\n\
@@ -37,7 +37,7 @@ fn lines(way: &Way, receivers: &Receivers, folder: &std::path::Path) -> String {
 /// A world that mails this way, and a person of whom there is something to tell.
 async fn telling(way: &Way, folder: &std::path::Path) -> Told {
     let receivers = Receivers::start(&Receivers::folder()).await.expect("those who are told start");
-    receivers.set(&json!({ "smtp": { "login": ["mailer", "5mtp-s3cret"] } })).await.unwrap();
+    receivers.set(&json!({ "smtp": { "login": ["mailer", "5mtp-s3cret"] } })).await.expect("the receivers listen");
     let lines = lines(way, &receivers, folder);
     let world = crate::world::World::with(&lines, evergrant_testkit::JudgeConfig::default()).await;
     let told = Told { world, receivers };
