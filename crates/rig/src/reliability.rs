@@ -17,7 +17,7 @@ use crate::many::Fate;
 use crate::place::Place;
 use crate::plan::{Plan, kinds};
 use crate::tally::Tally;
-use crate::{many, outages, storm, syscalls};
+use crate::{many, outages, storm, syscalls, telling};
 
 /// How much is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -59,11 +59,15 @@ pub enum Scenario {
     OwnerKilled,
     /// The same, and it is stopped for longer than its lease.
     OwnerStopped,
+    /// Kills between what happens and its telling, over SQLite.
+    ToldSqlite,
+    /// The same over PostgreSQL.
+    ToldPostgres,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Scenario; 13] = [
+    pub const ALL: [Scenario; 15] = [
         Scenario::KillsSqlite,
         Scenario::KillsPostgres,
         Scenario::SyscallsSqlite,
@@ -77,6 +81,8 @@ impl Scenario {
         Scenario::Callers,
         Scenario::OwnerKilled,
         Scenario::OwnerStopped,
+        Scenario::ToldSqlite,
+        Scenario::ToldPostgres,
     ];
 
     /// What it is, in a table.
@@ -95,6 +101,8 @@ impl Scenario {
             Scenario::Callers => "3 nodes, many callers of one expired grant",
             Scenario::OwnerKilled => "3 nodes, the one that calls the provider is killed",
             Scenario::OwnerStopped => "3 nodes, the one that calls the provider is stopped for longer than its lease",
+            Scenario::ToldSqlite => "kill -9 between a verdict's commit and its telling, SQLite",
+            Scenario::ToldPostgres => "kill -9 between a verdict's commit and its telling, PostgreSQL",
         }
     }
 
@@ -151,6 +159,8 @@ impl Scenario {
                 long.add(short);
                 long
             }
+            Scenario::ToldSqlite => telling::killed(&sqlite, seed, at(100, 100, 1000)).await,
+            Scenario::ToldPostgres => telling::killed(&server(), seed, at(100, 100, 1000)).await,
             Scenario::Edits => outages::edits(&sqlite, seed, at(60, 2000, 10_000)).await,
         }
     }

@@ -17,6 +17,7 @@ use crate::http::dto::{
     MasterKeyRotated, NewConnectSession, NewIntegration, NewKey, NotificationView, OnTheWire, OutcomeCount,
     Preferences, ProviderSummary, QuietHoursView, Scopes, Stats, SubjectHealth, Sweep, SweepEntry, TokenAnswer,
 };
+use crate::http::problem::whole_seconds;
 use crate::service::Service;
 use crate::service::access::{Scope, permissions};
 use crate::service::connect::{Made, Order as ConnectOrder, Status as SessionStatus, Wish};
@@ -383,7 +384,10 @@ pub fn health(health: PersonHealth) -> SubjectHealth {
         status: one.status,
         freshness: one.freshness,
         action: one.action,
+        trouble: one.trouble,
         message: one.message,
+        retry_after: one.retry_after.map(whole_seconds),
+        support_contact: one.support_contact,
         reconnect_url: one.reconnect_url.map(OnTheWire),
     };
     SubjectHealth {
