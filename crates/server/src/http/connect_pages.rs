@@ -1,14 +1,13 @@
 //! The words of the connect pages.
 
 use axum::response::Response;
-use evergrant_core::secret::OneTime;
 use http::StatusCode;
 
 use super::pages::{self, Choice, ConnectPage, ResultPage};
-use crate::service::connect::{Ended, Failure, Outcome, Question, Stopped};
+use crate::service::connect::{Ended, Failure, LinkInHand, Outcome, Question, Stopped};
 
 /// Asks whether to connect.
-pub fn question<'a>(question: &'a Question, token: &OneTime) -> ConnectPage<'a> {
+pub fn question<'a>(question: &'a Question, link: &LinkInHand) -> ConnectPage<'a> {
     let several = question.choices.len() > 1;
     let heading = match question.choices.first() {
         Some(only) if !several => only.provider.as_str(),
@@ -42,13 +41,22 @@ pub fn question<'a>(question: &'a Question, token: &OneTime) -> ConnectPage<'a> 
         initial: initial(heading),
         reconnect: question.reconnect,
         sentence,
-        action: format!("/connect/{}", token.expose()),
+        action: action(link),
         choices: question.choices.iter().map(choice).collect(),
         application: question.application.clone(),
         subject: question.subject.clone(),
         account: question.account.clone(),
         what_happens,
     }
+}
+
+/// Where the form goes: the page's own address.
+fn action(link: &LinkInHand) -> String {
+    let query = link.return_url.as_ref().map(|url| {
+        let query = form_urlencoded::Serializer::new(String::new()).append_pair("return_url", url).finish();
+        format!("?{query}")
+    });
+    format!("/connect/{}{}", link.token.expose(), query.unwrap_or_default())
 }
 
 /// Says what came of it, where no application takes the browser back.

@@ -10,6 +10,7 @@ mod guard;
 mod handlers;
 mod idempotency;
 mod openapi;
+mod origins;
 pub mod pages;
 mod paging;
 pub mod problem;

@@ -6,7 +6,7 @@ use evergrant_core::connection::Status;
 use evergrant_core::id::SubjectId;
 
 use super::Service;
-use super::access::{Caller, Scope};
+use super::access::{Caller, Scope, Who};
 use super::audit::line;
 use super::connections::{Filter, Seen};
 use super::disconnect::{Revocation, may_revoke};
@@ -27,6 +27,20 @@ pub struct PersonHealth {
     pub message: String,
     /// Each connection.
     pub connections: Vec<ConnectionHealth>,
+}
+
+impl PersonHealth {
+    /// Whether a person would read the same in both. Links differ each time that they are made.
+    pub fn reads_like(&self, other: &PersonHealth) -> bool {
+        fn read(health: &PersonHealth) -> impl Iterator<Item = impl PartialEq> {
+            let read = |one: &ConnectionHealth| {
+                let words = (one.connection.clone(), one.provider.clone(), one.message.clone());
+                (words, one.connected, one.status, one.freshness, one.action, one.reconnect_url.is_some())
+            };
+            health.connections.iter().map(read)
+        }
+        self.message == other.message && read(self).eq(read(other))
+    }
 }
 
 /// What was erased with a subject.
@@ -63,13 +77,17 @@ impl Service {
     /// Refreshes whatever of a subject is due.
     ///
     /// # Errors
-    /// [`Refusal::StorageUnavailable`].
+    /// [`Refusal::Invalid`] when a session asks for more than what is due: it stands in a page that can be loaded again and
+    /// again; [`Refusal::StorageUnavailable`].
     pub async fn refresh_subject(
         &self,
         caller: &Caller,
         subject: &SubjectId,
         due_within: Option<Duration>,
     ) -> Result<Vec<Pass>, Refusal> {
+        if due_within.is_some() && matches!(caller.who, Who::Subject(_)) {
+            return Err(Refusal::invalid("due_within", "a subject's session refreshes what is due; leave it out"));
+        }
         let mut passes = Vec::new();
         for seen in self.of_subject(caller, subject).await? {
             if matches!(seen.connection.life.status, Status::Disconnected { .. }) {

@@ -14,34 +14,42 @@ use crate::http::openapi::tag;
 use crate::http::pages;
 use crate::http::shell::Shell;
 use crate::http::strict::{InPath, whole};
-use crate::service::connect::{Begun, Ended, STATE_LIFE};
+use crate::service::connect::{Begun, Ended, LinkInHand, STATE_LIFE};
 
 /// The page of a link
 ///
 /// Names the application, the subject, the provider and what will happen. Consumes nothing: scanners and previews do no harm.
-#[utoipa::path(get, path = "/connect/{token}", tag = tag::CONNECT, params(("token" = String, Path, description = "The link's secret")),
+/// To the links of notices and of health a page can add its own address, so that the browser comes back to it.
+#[utoipa::path(get, path = "/connect/{token}", tag = tag::CONNECT,
+    params(("token" = String, Path, description = "The link's secret"), ("return_url" = Option<String>, Query, description = "Where the browser goes afterwards: one of the integration's `return_urls`, else nothing comes of it")),
     responses((status = 200, description = "A page", body = String, content_type = "text/html"), (status = 404, description = "The link is not good any more; what to do", body = String, content_type = "text/html")))]
-pub async fn page(State(shell): State<Shell>, InPath(token): InPath<String>, headers: HeaderMap) -> Response {
-    let token = OneTime::new(token);
-    match shell.service().open_link(&token).await {
-        Ok(link) => pages::page(StatusCode::OK, &connect_pages::question(&link, &token)),
+pub async fn page(
+    State(shell): State<Shell>,
+    InPath(token): InPath<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let link = link(token, query.as_deref());
+    match shell.service().open_link(&link).await {
+        Ok(question) => pages::page(StatusCode::OK, &connect_pages::question(&question, &link)),
         Err(trouble) => connect_pages::trouble(&trouble, &request_id(&headers)),
     }
 }
 
 /// Continue or cancel
 ///
-/// A plain form. Continue answers 303 to the provider; the link is spent only by success.
+/// A plain form, with the page's own query. Continue answers 303 to the provider; the link is spent only by success.
 #[utoipa::path(post, path = "/connect/{token}", tag = tag::CONNECT, params(("token" = String, Path, description = "The link's secret")),
     request_body(content = String, content_type = "application/x-www-form-urlencoded"),
     responses((status = 303, description = "On to the provider, or back to the application"), (status = 404, description = "The link is not good any more; what to do", body = String, content_type = "text/html")))]
 pub async fn proceed(
     State(shell): State<Shell>,
     InPath(token): InPath<String>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
     request: Request,
 ) -> Response {
-    let token = OneTime::new(token);
+    let link = link(token, query.as_deref());
     let form = match whole(request).await {
         Ok(form) => form,
         Err(problem) => return problem.into_response(),
@@ -51,14 +59,14 @@ pub async fn proceed(
     };
     let service = shell.service();
     if field("action").as_deref() == Some("cancel") {
-        return match service.cancel_link(&token).await {
+        return match service.cancel_link(&link).await {
             Ok(ended) => end(&ended, &headers),
             Err(trouble) => connect_pages::trouble(&trouble, &request_id(&headers)),
         };
     }
     let chosen = field("integration").and_then(|name| name.parse::<IntegrationName>().ok());
     let browser = cookies::STATE.read(&headers, shell.is_https()).map(OneTime::new);
-    match service.begin(&token, chosen.as_ref(), browser).await {
+    match service.begin(&link, chosen.as_ref(), browser).await {
         Ok(Begun { location, browser }) => {
             let mut answer = redirect(location.expose());
             let cookie = cookies::STATE.set(browser.expose(), shell.is_https(), STATE_LIFE);
@@ -112,6 +120,13 @@ pub async fn callback_posted(
         Ok(location) => redirect(location.expose()),
         Err(trouble) => connect_pages::trouble(&trouble, &request_id(&headers)),
     }
+}
+
+/// What the address of a link's page says.
+fn link(token: String, query: Option<&str>) -> LinkInHand {
+    let mut query = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    let return_url = query.find(|(name, _)| name == "return_url").map(|(_, value)| value.into_owned());
+    LinkInHand { token: OneTime::new(token), return_url }
 }
 
 fn end(ended: &Ended, headers: &HeaderMap) -> Response {

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use evergrant_core::id::{NoticeId, SubjectId};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use utoipa::IntoParams;
 
 use super::unsubscribe::language;
-use super::{Answer, show};
+use super::{Answer, live, show};
 use crate::http::dto::{
     Erased, NotificationView, OnTheWire, Page, Preferences, ProblemBody, SubjectHealth, SubjectRefresh,
     SubjectRefreshed, SubjectSession,
@@ -23,21 +23,27 @@ use crate::service::access::Caller;
 
 /// How a subject's connections are doing
 ///
-/// One line for all and one entry each, in words for people, with a link where the person should act.
+/// One line for all and one entry each, in words for people, with a link where the person should act. With
+/// `accept: text/event-stream` it follows live: the same document as an event `health`, now and whenever it reads otherwise,
+/// until the session ends.
 #[utoipa::path(get, path = "/v1/subjects/{subject}/health", tag = tag::SUBJECTS, params(("subject" = String, Path, description = "The subject")),
-    responses((status = 200, description = "How they are doing", body = SubjectHealth)))]
+    responses((status = 200, description = "How they are doing; or a live stream of it", body = SubjectHealth), (status = 429, description = "Too many streams", body = ProblemBody)))]
 pub async fn health(
     State(shell): State<Shell>,
     caller: Caller,
     InPath(subject): InPath<SubjectId>,
-) -> Answer<Json<SubjectHealth>> {
+    headers: HeaderMap,
+) -> Answer<Response> {
+    if live::is_wanted(&headers) {
+        return live::health(&shell, &caller, &subject);
+    }
     let health = shell.service().health(&caller, &subject).await?;
-    Ok(Json(show::health(health)))
+    Ok(Json(show::health(health)).into_response())
 }
 
 /// Refresh whatever of a subject is due
 ///
-/// Call it when a page opens.
+/// Call it when a page opens. A subject's session refreshes what is due; only a key can ask for more with `due_within`.
 #[utoipa::path(post, path = "/v1/subjects/{subject}/refresh", tag = tag::SUBJECTS, request_body = Option<SubjectRefresh>, params(("subject" = String, Path, description = "The subject")),
     responses((status = 200, description = "What came of it", body = SubjectRefreshed)))]
 pub async fn refresh(

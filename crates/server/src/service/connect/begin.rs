@@ -14,7 +14,7 @@ use super::STATE_LIFE;
 use super::failure::Failure;
 use super::plan::Plan;
 use super::session::stopped;
-use super::told::{Begun, Stopped};
+use super::told::{Begun, LinkInHand, Stopped};
 use crate::service::Service;
 use crate::service::access::hash;
 use crate::service::connections::provider_name;
@@ -40,11 +40,11 @@ impl Service {
     /// pushed; the link stays good then.
     pub async fn begin(
         &self,
-        token: &OneTime,
+        link: &LinkInHand,
         chosen: Option<&IntegrationName>,
         browser: Option<OneTime>,
     ) -> Result<Begun, Stopped> {
-        let link = self.link(token).await?;
+        let link = self.link(link).await?;
         let named = |name: &IntegrationName| link.integrations.iter().find(|one| one.name == *name);
         let integration = match chosen {
             Some(name) => named(name).ok_or(Failure::LinkGone)?,

@@ -33,7 +33,7 @@ pub use failure::Failure;
 pub use plan::{Plan, Wish};
 pub use session::{Made, NewLink, Order};
 pub use status::{Status, StatusWord};
-pub use told::{Begun, Choice, Ended, Outcome, Question, Stopped};
+pub use told::{Begun, Choice, Ended, LinkInHand, Outcome, Question, Stopped};
 
 /// How long a person may take at the provider, and an application to complete.
 pub const STATE_LIFE: Duration = Duration::from_secs(600);

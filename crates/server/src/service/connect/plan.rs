@@ -156,7 +156,8 @@ fn subject(wish: &Wish, reconnect: Option<&Connection>) -> Result<Option<Subject
     }
 }
 
-fn returns(text: &str, integrations: &[Arc<Integration>]) -> Result<String, Refusal> {
+/// An address to which the browser may be sent back by these integrations.
+pub(super) fn returns(text: &str, integrations: &[Arc<Integration>]) -> Result<String, Refusal> {
     let url = return_url::parse(text).ok_or_else(|| Refusal::invalid("return_url", return_url::EXPECTED))?;
     for integration in integrations {
         if !return_url::is_registered(&url, &integration.return_urls) {

@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 
 use super::device::NewDevice;
 use super::failure::Failure;
-use super::plan::{Plan, Wish, plan};
-use super::told::{Choice, Ended, Outcome, Question, Stopped};
+use super::plan::{Plan, Wish, plan, returns};
+use super::told::{Choice, Ended, LinkInHand, Outcome, Question, Stopped};
 use super::{Binding, Flow, return_url};
 use crate::service::Service;
 use crate::service::access::{Caller, hash};
@@ -132,8 +132,8 @@ impl Service {
     ///
     /// # Errors
     /// [`Stopped`] when the link is not good any more.
-    pub async fn open_link(&self, token: &OneTime) -> Result<Question, Stopped> {
-        let link = self.link(token).await?;
+    pub async fn open_link(&self, link: &LinkInHand) -> Result<Question, Stopped> {
+        let link = self.link(link).await?;
         let plan = &link.plan;
         let choice = |integration: &Arc<Integration>| Choice {
             integration: integration.name.clone(),
@@ -157,8 +157,8 @@ impl Service {
     ///
     /// # Errors
     /// [`Stopped`] when the link is not good any more.
-    pub async fn cancel_link(&self, token: &OneTime) -> Result<Ended, Stopped> {
-        let link = self.link(token).await?;
+    pub async fn cancel_link(&self, link: &LinkInHand) -> Result<Ended, Stopped> {
+        let link = self.link(link).await?;
         for integration in &link.integrations {
             self.metrics.connect_flow(&integration.name, "cancelled");
         }
@@ -170,8 +170,9 @@ impl Service {
     }
 
     /// A link that is good now.
-    pub(super) async fn link(&self, token: &OneTime) -> Result<OpenLink, Stopped> {
-        let (plan, session) = if self.links.is_one(token.expose()) {
+    pub(super) async fn link(&self, link: &LinkInHand) -> Result<OpenLink, Stopped> {
+        let token = &link.token;
+        let (mut plan, session) = if self.links.is_one(token.expose()) {
             (self.signed_plan(token).await?, None)
         } else {
             let found = self.store.session_by_link(&hash(token)).await.map_err(stopped)?;
@@ -195,6 +196,9 @@ impl Service {
         let integrations: Vec<_> = found.into_iter().filter(|one| !one.paused).collect();
         if integrations.is_empty() {
             return Err(Failure::LinkGone.into());
+        }
+        if session.is_none() {
+            plan.return_url = link.return_url.as_deref().and_then(|wanted| returns(wanted, &integrations).ok());
         }
         Ok(OpenLink { plan, session, integrations, reconnect })
     }

@@ -7,6 +7,16 @@ use url::Url;
 use super::failure::Failure;
 use super::return_url;
 
+/// A link as somebody opens it.
+#[derive(Clone, Debug)]
+pub struct LinkInHand {
+    /// Its secret.
+    pub token: OneTime,
+    /// Where a page that shows the link wants the browser back. Counts for links that name no address themselves, and only
+    /// if it is one of the integration's.
+    pub return_url: Option<String>,
+}
+
 /// What the page of a link asks.
 #[derive(Clone, Debug)]
 pub struct Question {
