@@ -15,7 +15,8 @@ pub(super) fn read(text: &str) -> Result<Vec<String>, String> {
 
 /// An origin that is written as browsers write it; a slash at its end is forgiven.
 fn origin(text: &str) -> Option<String> {
-    let url = Url::parse(text).ok().filter(|url| url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url)))?;
+    let url =
+        Url::parse(text).ok().filter(|url| url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url)))?;
     let written = url.origin().ascii_serialization();
     let host_is_name = url.host_str().is_some_and(|host| !host.contains('*'));
     (host_is_name && written == text.strip_suffix('/').unwrap_or(text)).then_some(written)

@@ -60,8 +60,8 @@ impl Origins {
 pub async fn answer(State(origins): State<Origins>, request: Request, next: Next) -> Response {
     let Some(methods) = origins.methods(&request) else { return next.run(request).await };
     let origin = origins.allowed(&request);
-    let asks_beforehand = *request.method() == Method::OPTIONS
-        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let asks_beforehand =
+        *request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let opens = asks_beforehand || methods.contains(request.method());
     let mut response = match &origin {
         Some(_) if asks_beforehand => preflight(methods),

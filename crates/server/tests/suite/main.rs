@@ -33,4 +33,5 @@ mod telling;
 mod variables;
 mod waiting;
 mod whose_account;
+mod widget;
 mod world;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use evergrant_core::id::SubjectId;
-use http::header::ACCEPT;
+use http::header::{ACCEPT, CACHE_CONTROL};
 use http::{HeaderMap, HeaderName};
 use tokio::sync::mpsc::{Sender, channel};
 use tokio_stream::wrappers::ReceiverStream;
@@ -19,8 +19,9 @@ use crate::service::onlookers::Onlooker;
 /// A silent stream says so this often, so that nobody in between thinks that it has died.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// Tells a proxy before the service (nginx) to pass each event on at once.
-const UNBUFFERED: [(HeaderName, &str); 1] = [(HeaderName::from_static("x-accel-buffering"), "no")];
+/// Nobody in between keeps a person's stream, and a proxy before the service (nginx) passes each event on at once.
+const HEADERS: [(HeaderName, &str); 2] =
+    [(CACHE_CONTROL, "no-store"), (HeaderName::from_static("x-accel-buffering"), "no")];
 
 /// Whether a stream is asked for.
 pub fn is_wanted(headers: &HeaderMap) -> bool {
@@ -37,7 +38,7 @@ pub fn health(shell: &Shell, caller: &Caller, subject: &SubjectId) -> Answer<Res
     service.tasks.spawn(pump(onlooker, sender));
     let keep_alive = KeepAlive::new().interval(HEARTBEAT);
     let stream = Sse::new(ReceiverStream::new(receiver)).keep_alive(keep_alive);
-    Ok((UNBUFFERED, stream).into_response())
+    Ok((HEADERS, stream).into_response())
 }
 
 async fn pump(mut onlooker: Onlooker, sender: Sender<Result<Event, Infallible>>) {

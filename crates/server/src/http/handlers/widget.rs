@@ -52,7 +52,10 @@ pub async fn script(headers: HeaderMap) -> Response {
     };
     let said = answer.headers_mut();
     said.insert(header::ETAG, ETAG.clone());
-    said.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400, stale-while-revalidate=604800"));
+    said.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("public, max-age=86400, stale-while-revalidate=604800"),
+    );
     // Pages of any origin may load it, also as a module and with `integrity`, which browsers fetch by the rules of CORS.
     said.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     let anybody = HeaderValue::from_static("cross-origin");
