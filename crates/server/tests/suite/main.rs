@@ -2,6 +2,7 @@
 
 mod after_grant;
 mod api;
+mod browser;
 mod cli;
 mod config;
 mod connect;
