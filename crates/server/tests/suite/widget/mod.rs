@@ -1,10 +1,12 @@
 //! The widget: what a page of another origin may ask with a subject's session, and what it is told.
 
+mod application;
 mod live;
 mod origins;
 mod reconnect;
 mod refresh;
 mod script;
+mod story;
 
 use evergrant_testkit::JudgeConfig;
 use evergrant_testkit::http::Http;
