@@ -109,8 +109,8 @@ class Feed {
   // The session's token; where there is none the page is asked for one, by an event of its first element.
   async #token(signal) {
     if (this.#session === null) {
-      // Listeners of the page are there when it has been read.
-      if (document.readyState === "loading") await once(document, "DOMContentLoaded", signal);
+      // The page's own scripts may come after this one; their listeners are there when all of them have run.
+      if (isBeingRead()) await once(document, "DOMContentLoaded", signal);
       const [element] = this.#elements.keys();
       if (this.#session === null && element) announce(element, "evergrant-session-needed", { subject: this.#subject });
       if (this.#session === null) await this.#sessionOr(PATIENCE, signal);
@@ -183,6 +183,11 @@ const check = (answer) => {
   const error = new Error(`the service answered ${answer.status}`);
   error.retryAfter = Math.min(Number(answer.headers.get("retry-after")) || 0, 300) * 1000;
   throw error;
+};
+
+const isBeingRead = () => {
+  const [navigation] = performance.getEntriesByType("navigation");
+  return document.readyState !== "complete" && navigation !== undefined && navigation.domContentLoadedEventStart === 0;
 };
 
 const announce = (element, name, detail, cancelable = false) =>

@@ -5,16 +5,16 @@
 class Panel {
   #panel = make("section", "panel");
   #summary = make("p", "summary");
+  #list = make("ul", "rows");
   #rows;
 
   constructor(root, press) {
     this.#summary.setAttribute("role", "status");
     this.#summary.tabIndex = -1;
-    const list = make("ul", "rows");
     // Safari takes the role from lists without marks.
-    list.setAttribute("role", "list");
-    this.#panel.append(this.#summary, list);
-    this.#rows = new Rows(list, "li", press);
+    this.#list.setAttribute("role", "list");
+    this.#panel.append(this.#summary, this.#list);
+    this.#rows = new Rows(this.#list, "li", press);
     root.append(this.#panel);
   }
 
@@ -23,6 +23,7 @@ class Panel {
     this.#panel.lang = language;
     this.#panel.setAttribute("aria-label", words.title);
     this.#panel.setAttribute("aria-busy", String(items === null && !lost));
+    this.#list.hidden = items === null || items.length === 0;
     this.#rows.show(items || [], language, offersButton);
     write(this.#summary, lost ? words.unknown : items === null ? words.loading : summaryOf(items, words));
   }
