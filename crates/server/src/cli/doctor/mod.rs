@@ -52,6 +52,7 @@ impl Doctor {
             Check::of("configuration", config.public_url(), Vec::new()),
             machine::clock(&config.data_dir, console.now()),
             machine::master_key(&config),
+            machine::widget(&config),
         ];
         if config.is_untouched() {
             checks.push(Check::skipped("database", format!("{} is not there", config.database)));
