@@ -199,7 +199,7 @@ fn assemble((world, at): (&Shared, usize), entropy: &SharedEntropy, store: Store
     Ok(Service::new(Parts {
         access,
         telling,
-        links: Links::new(link_key.as_ref(), URL.to_owned()),
+        links: Links::new(link_key.as_ref(), URL.to_owned(), clock.clone()),
         catalogue,
         refresher,
         transport,

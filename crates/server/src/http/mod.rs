@@ -9,6 +9,7 @@ pub mod dto;
 mod guard;
 mod handlers;
 mod idempotency;
+mod my_pages;
 mod openapi;
 pub mod pages;
 mod paging;

@@ -8,6 +8,7 @@ pub mod events;
 pub mod flow;
 pub mod integrations;
 pub mod keys;
+pub mod mine;
 pub mod operation;
 pub mod providers;
 pub mod quarantine;
