@@ -241,7 +241,7 @@ impl App {
         let service = Service::new(Parts {
             access: access.map_err(|error| other(&error))?,
             telling: telling.map_err(|why| StartError::Other { why: format!("mails cannot be set up: {why}") })?,
-            links: Links::new(link_key.as_ref(), config.public_url()),
+            links: Links::new(link_key.as_ref(), config.public_url(), around.clock.clone()),
             onlookers: Onlookers::default(),
             catalogue,
             refresher,

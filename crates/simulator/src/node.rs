@@ -200,7 +200,7 @@ fn assemble((world, at): (&Shared, usize), entropy: &SharedEntropy, store: Store
     Ok(Service::new(Parts {
         access,
         telling,
-        links: Links::new(link_key.as_ref(), URL.to_owned()),
+        links: Links::new(link_key.as_ref(), URL.to_owned(), clock.clone()),
         onlookers: Onlookers::default(),
         catalogue,
         refresher,

@@ -9,6 +9,7 @@ pub mod dto;
 mod guard;
 mod handlers;
 mod idempotency;
+mod my_pages;
 mod openapi;
 mod origins;
 pub mod pages;

@@ -11,15 +11,41 @@ use base64::Engine as _;
 use http::header::{self, HeaderValue};
 use http::{HeaderName, StatusCode};
 
+use crate::notify::words::Words;
+
 /// The style of the connect pages.
 pub const STYLE: &str = include_str!("../../templates/style.css");
 /// The style of the documentation page.
 pub const DOCS_STYLE: &str = include_str!("../../templates/docs.css");
 
+/// What stands around every page.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// The language of the page.
+    pub language: &'static str,
+    /// The last line.
+    pub footer: String,
+}
+
+impl Frame {
+    /// In the language of these words.
+    pub fn of(words: &Words) -> Self {
+        Frame { language: words.language(), footer: words.page("footer", "") }
+    }
+}
+
+impl Default for Frame {
+    fn default() -> Self {
+        Frame::of(Words::of(None))
+    }
+}
+
 /// Asks whether to connect.
 #[derive(Template)]
 #[template(path = "connect.html")]
 pub struct ConnectPage<'a> {
+    /// Around it.
+    pub frame: Frame,
     /// The provider's name, or the application's words for several.
     pub heading: &'a str,
     /// Its first letter.
@@ -30,7 +56,11 @@ pub struct ConnectPage<'a> {
     pub sentence: String,
     /// Where the form goes.
     pub action: String,
-    /// What can be chosen.
+    /// For finding one of many.
+    pub search: Option<Search>,
+    /// Whether there is more than one to choose from.
+    pub several: bool,
+    /// What can be chosen, as far as it was found.
     pub choices: Vec<Choice>,
     /// Who asks.
     pub application: String,
@@ -40,6 +70,20 @@ pub struct ConnectPage<'a> {
     pub account: Option<String>,
     /// What will happen.
     pub what_happens: String,
+}
+
+/// A search among many.
+pub struct Search {
+    /// What was searched for.
+    pub asked: String,
+    /// How many were found.
+    pub found: usize,
+    /// How many there are.
+    pub all: usize,
+    /// The page itself.
+    pub address: String,
+    /// Where the browser goes afterwards.
+    pub return_url: Option<String>,
 }
 
 /// One integration that can be chosen.
@@ -56,6 +100,8 @@ pub struct Choice {
 #[derive(Template)]
 #[template(path = "unsubscribe.html")]
 pub struct UnsubscribePage {
+    /// Around it.
+    pub frame: Frame,
     /// In a few words.
     pub title: String,
     /// What will be.
@@ -67,9 +113,11 @@ pub struct UnsubscribePage {
 }
 
 /// Says what came of it.
-#[derive(Template, Default)]
+#[derive(Clone, Template, Default)]
 #[template(path = "result.html")]
 pub struct ResultPage {
+    /// Around it.
+    pub frame: Frame,
     /// Whether it went well.
     pub good: bool,
     /// In a few words.
@@ -82,6 +130,23 @@ pub struct ResultPage {
     pub code: Option<&'static str>,
     /// For the log.
     pub request_id: Option<String>,
+    /// Whom to ask.
+    pub support: Option<String>,
+    /// What can be done at once.
+    pub again: Option<TryAgain>,
+}
+
+/// A button that tries once more.
+#[derive(Clone, Debug)]
+pub struct TryAgain {
+    /// Where the form goes.
+    pub address: String,
+    /// Through which integration.
+    pub integration: String,
+    /// What is done.
+    pub action: &'static str,
+    /// The words on it.
+    pub label: String,
 }
 
 static STYLE_HASH: LazyLock<String> = LazyLock::new(|| hash(STYLE));

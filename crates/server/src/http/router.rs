@@ -6,7 +6,7 @@ use utoipa_axum::routes;
 
 use super::conventions::conventions;
 use super::handlers::{
-    connect, connections, events, flow, integrations, keys, operation, providers, quarantine, subjects, tokens,
+    connect, connections, events, flow, integrations, keys, mine, operation, providers, quarantine, subjects, tokens,
     unsubscribe, webhooks, widget,
 };
 use super::openapi;
@@ -49,6 +49,7 @@ fn table() -> Finished {
         .creating(Guard::Key(Connect), routes!(connect::create))
         .add(Guard::Key(Connect), routes!(connect::get))
         .add(Guard::Key(Connect), routes!(connect::complete))
+        .add(Guard::Key(Connect), routes!(connect::revoke))
         .add(Guard::OneTime, routes!(flow::page))
         .add(Guard::OneTime, routes!(flow::proceed))
         .add(Guard::OneTime, routes!(flow::callback))
@@ -58,6 +59,7 @@ fn table() -> Finished {
         .add(Guard::Key(ConnectionsRead), routes!(connections::get))
         .add(Guard::Key(ConnectionsWrite), routes!(connections::change))
         .add(Guard::Key(ConnectionsWrite), routes!(connections::disconnect))
+        .add(Guard::Key(ConnectionsWrite), routes!(connections::revoke_links))
         .add(Guard::Key(ConnectionsWrite), routes!(connections::force))
         .add(Guard::Key(ConnectionsWrite), routes!(connections::report))
         .creating(Guard::Key(ConnectionsWrite), routes!(connections::bulk))
@@ -73,6 +75,10 @@ fn table() -> Finished {
         .add(Guard::KeyOrSubject(Notifications), routes!(subjects::set_preferences))
         .add(Guard::KeyOrSubject(Notifications), routes!(subjects::preferences_short))
         .add(Guard::KeyOrSubject(Notifications), routes!(subjects::set_preferences_short))
+        .add(Guard::OneTime, routes!(mine::page))
+        .add(Guard::OneTime, routes!(mine::reconnect))
+        .add(Guard::OneTime, routes!(mine::preferences))
+        .add(Guard::OneTime, routes!(mine::set_preferences))
         .add(Guard::OneTime, routes!(unsubscribe::page))
         .add(Guard::OneTime, routes!(unsubscribe::end))
         .add(Guard::Key(Notifications), routes!(webhooks::list))

@@ -14,17 +14,23 @@ pub const LANGUAGES: [&str; 3] = ["en", "de", "es"];
 const FILES: [&str; 3] =
     [include_str!("../../words/en.toml"), include_str!("../../words/de.toml"), include_str!("../../words/es.toml")];
 
-static ALL: LazyLock<Vec<Words>> =
-    LazyLock::new(|| FILES.iter().map(|file| toml::from_str(file).unwrap_or_default()).collect());
+static ALL: LazyLock<Vec<Words>> = LazyLock::new(|| {
+    let read =
+        |(language, file): (&&'static str, &&str)| Words { language, ..toml::from_str(file).unwrap_or_default() };
+    LANGUAGES.iter().zip(&FILES).map(read).collect()
+});
 
 /// The words of one language.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Words {
+    #[serde(skip)]
+    language: &'static str,
     message: BTreeMap<String, String>,
     title: BTreeMap<String, String>,
     mail: BTreeMap<String, String>,
     unsubscribe: BTreeMap<String, String>,
+    page: BTreeMap<String, String>,
 }
 
 impl Words {
@@ -33,6 +39,16 @@ impl Words {
         let at = language.and_then(|language| LANGUAGES.iter().position(|known| *known == language)).unwrap_or(0);
         // There are as many as languages: the test below reads them all.
         &ALL[at]
+    }
+
+    /// Which language it is: `en`.
+    pub fn language(&self) -> &'static str {
+        self.language
+    }
+
+    /// What the hosted pages say.
+    pub fn page(&self, name: &str, provider: &str) -> String {
+        filled(&self.page, name, provider)
     }
 
     /// The sentence of a notice.
@@ -89,7 +105,7 @@ mod tests {
     fn every_language_says_everything_that_the_first_one_says() {
         let first: Words = toml::from_str(FILES[0]).unwrap();
         let names = |words: &Words| {
-            let parts = [&words.message, &words.title, &words.mail, &words.unsubscribe];
+            let parts = [&words.message, &words.title, &words.mail, &words.unsubscribe, &words.page];
             parts.map(|part| {
                 part.iter().map(|(name, text)| (name.clone(), text.contains("{provider}"))).collect::<Vec<_>>()
             })

@@ -22,6 +22,7 @@ pub mod jobs;
 pub mod keys;
 mod known;
 pub mod links;
+pub mod mine;
 pub mod notices;
 pub mod onlookers;
 pub mod page;

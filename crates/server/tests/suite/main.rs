@@ -14,6 +14,7 @@ mod killed;
 mod kinds;
 mod late;
 mod leaks;
+mod links;
 mod nodes;
 mod oauth1;
 mod odd_authorize;

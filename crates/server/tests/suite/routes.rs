@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::world::World;
 
 /// Routes that need no key, by the contract; everything else does.
-const KEYLESS: [(&str, &str); 10] = [
+const KEYLESS: [(&str, &str); 14] = [
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/connect/{token}"),
@@ -20,6 +20,11 @@ const KEYLESS: [(&str, &str); 10] = [
     ("GET", "/oauth/callback/{integration}"),
     // A form post that only leads on to it.
     ("POST", "/oauth/callback/{integration}"),
+    // The pages of a subject's session, whose token is in the address.
+    ("GET", "/my/{token}"),
+    ("POST", "/my/{token}"),
+    ("GET", "/my/{token}/preferences"),
+    ("POST", "/my/{token}/preferences"),
     // The link in a mail that ends mails of its kind.
     ("GET", "/unsubscribe/{token}"),
     ("POST", "/unsubscribe/{token}"),

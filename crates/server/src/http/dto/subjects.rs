@@ -160,6 +160,9 @@ pub struct SubjectSession {
     /// For `authorization: Bearer …`.
     #[schema(value_type = String)]
     pub token: OnTheWire<kind::Once>,
+    /// The page of this subject's connections: send the subject's browser there. `?return_url=` adds a way back to you.
+    #[schema(value_type = String)]
+    pub url: OnTheWire<kind::Once>,
     /// When it ends.
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: Timestamp,

@@ -9,6 +9,7 @@ pub mod flow;
 pub mod integrations;
 pub mod keys;
 mod live;
+pub mod mine;
 pub mod operation;
 pub mod providers;
 pub mod quarantine;

@@ -74,7 +74,7 @@ pub async fn erase(
 
 /// Make a subject session
 ///
-/// For a browser: good for this subject's health, notifications and reconnect, never for tokens; one hour.
+/// For a browser: good for this subject's health, notifications, preferences and reconnect, never for tokens; one hour.
 #[utoipa::path(post, path = "/v1/subjects/{subject}/sessions", tag = tag::SUBJECTS, params(("subject" = String, Path, description = "The subject")),
     responses((status = 201, description = "The session", body = SubjectSession)))]
 pub async fn session(
@@ -83,7 +83,8 @@ pub async fn session(
     InPath(subject): InPath<SubjectId>,
 ) -> Answer<impl IntoResponse> {
     let (token, expires_at) = shell.service().access.subject_session(&subject);
-    Ok((StatusCode::CREATED, Json(SubjectSession { token: OnTheWire(token), expires_at })))
+    let url = OnTheWire(shell.service().own_address(&token));
+    Ok((StatusCode::CREATED, Json(SubjectSession { token: OnTheWire(token), url, expires_at })))
 }
 
 /// Which notices.

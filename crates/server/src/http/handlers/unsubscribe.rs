@@ -7,7 +7,7 @@ use http::header::ACCEPT_LANGUAGE;
 use http::{HeaderMap, StatusCode};
 
 use crate::http::openapi::tag;
-use crate::http::pages::{self, ResultPage, UnsubscribePage};
+use crate::http::pages::{self, Frame, ResultPage, UnsubscribePage};
 use crate::http::shell::Shell;
 use crate::http::strict::InPath;
 use crate::notify::words::accepted;
@@ -28,6 +28,7 @@ pub async fn page(State(shell): State<Shell>, InPath(token): InPath<String>, hea
     match shell.service().open_unsubscribe(&token, language(&headers)).await {
         Ok((_, words)) => {
             let page = UnsubscribePage {
+                frame: Frame::of(words),
                 title: words.unsubscribe("title"),
                 question: words.unsubscribe("question"),
                 button: words.unsubscribe("button"),
@@ -49,7 +50,10 @@ pub async fn end(State(shell): State<Shell>, InPath(token): InPath<String>, head
     match shell.service().unsubscribe(&OneTime::new(token), language(&headers)).await {
         Ok(words) => {
             let (title, message) = (words.unsubscribe("done_title"), words.unsubscribe("done"));
-            pages::page(StatusCode::OK, &ResultPage { good: true, title, message, ..ResultPage::default() })
+            pages::page(
+                StatusCode::OK,
+                &ResultPage { frame: Frame::of(words), good: true, title, message, ..ResultPage::default() },
+            )
         }
         Err(refusal) => trouble(&refusal),
     }

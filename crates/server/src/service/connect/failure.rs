@@ -155,6 +155,21 @@ impl Failure {
         }
     }
 
+    /// Whether the same person can do something about it in this browser, now.
+    pub const fn can_try_again(self) -> bool {
+        matches!(
+            self,
+            Failure::NoCode
+                | Failure::ProviderUnavailable
+                | Failure::CodeRefused
+                | Failure::AccountUnknown
+                | Failure::AccountTaken
+                | Failure::OtherAccount
+                | Failure::StorageUnavailable
+                | Failure::Internal
+        )
+    }
+
     /// Whether the browser asked for something that is not there, did something wrong, or met somebody else's trouble.
     pub const fn status(self) -> u16 {
         match self {

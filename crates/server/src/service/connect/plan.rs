@@ -69,6 +69,22 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// What a link plans that needs no session: whoever holds it connects this subject through this integration.
+    pub fn by_link(integration: IntegrationName, subject: SubjectId) -> Self {
+        Plan {
+            integrations: vec![integration],
+            subject: Some(subject),
+            subject_label: None,
+            return_url: None,
+            binding: Binding::Link,
+            scopes: None,
+            connection: None,
+            email: None,
+            params: BTreeMap::new(),
+            flow: Flow::Browser,
+        }
+    }
+
     /// How long its link is good.
     pub fn link_life(&self, policy: &Policy) -> Duration {
         match self.binding {
@@ -156,8 +172,7 @@ fn subject(wish: &Wish, reconnect: Option<&Connection>) -> Result<Option<Subject
     }
 }
 
-/// An address to which the browser may be sent back by these integrations.
-pub(super) fn returns(text: &str, integrations: &[Arc<Integration>]) -> Result<String, Refusal> {
+fn returns(text: &str, integrations: &[Arc<Integration>]) -> Result<String, Refusal> {
     let url = return_url::parse(text).ok_or_else(|| Refusal::invalid("return_url", return_url::EXPECTED))?;
     for integration in integrations {
         if !return_url::is_registered(&url, &integration.return_urls) {

@@ -7,16 +7,6 @@ use url::Url;
 use super::failure::Failure;
 use super::return_url;
 
-/// A link as somebody opens it.
-#[derive(Clone, Debug)]
-pub struct LinkInHand {
-    /// Its secret.
-    pub token: OneTime,
-    /// Where a page that shows the link wants the browser back. Counts for links that name no address themselves, and only
-    /// if it is one of the integration's.
-    pub return_url: Option<String>,
-}
-
 /// What the page of a link asks.
 #[derive(Clone, Debug)]
 pub struct Question {
@@ -41,6 +31,17 @@ pub struct Choice {
     pub provider: String,
     /// The scopes that will be asked for.
     pub scopes: Vec<String>,
+}
+
+/// What a person said on the page of a link, and who sent the person there.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct How<'a> {
+    /// The integration that was chosen; none: the first.
+    pub chosen: Option<&'a IntegrationName>,
+    /// Whether the provider is to ask which account it is to be, where its entry says how.
+    pub another_account: bool,
+    /// Where the application that showed the link wants the browser back.
+    pub return_url: Option<&'a str>,
 }
 
 /// On to the provider.
@@ -80,6 +81,21 @@ pub struct Ended {
     pub provider: String,
     /// Where the application wants the browser back.
     pub return_url: Option<Url>,
+    /// Where the person can try again at once; none where that would lead nowhere, or is the application's affair.
+    pub again: Option<Again>,
+}
+
+/// Another try, in this browser.
+#[derive(Clone, Debug)]
+pub struct Again {
+    /// The secret of a fresh link for the same.
+    pub link: OneTime,
+    /// Through which integration.
+    pub integration: IntegrationName,
+    /// The account that a reconnect is for.
+    pub account: Option<String>,
+    /// Whether the provider can be made to ask which account it is to be.
+    pub asks_account: bool,
 }
 
 impl Ended {

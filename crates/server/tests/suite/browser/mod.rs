@@ -5,8 +5,11 @@
 //! from using the page.
 
 mod axe;
+mod choosing;
 mod connecting;
 mod driver;
+mod failing;
+mod mine;
 mod person;
 
 pub use person::Browser;
