@@ -58,6 +58,11 @@ impl Onlookers {
         }
     }
 
+    /// How many look on.
+    pub fn count(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().map(|one| one.onlookers).sum()
+    }
+
     /// Wakes the onlookers of a subject, or all of them.
     fn wake(&self, subject: Option<&SubjectId>) {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -91,7 +91,10 @@ fn pages_of_the_widget_are_named_by_exact_origins() {
         assert!(refusal.contains("`widget_origins`") && refusal.contains("wildcards"), "{refusal}");
     }
     let refusal = desk.refusal("", &[("EVERGRANT_WIDGET_ORIGINS", "https://app.example/settings")]);
-    assert!(refusal.contains("EVERGRANT_WIDGET_ORIGINS") && refusal.ends_with("perhaps https://app.example"), "{refusal}");
+    assert!(
+        refusal.contains("EVERGRANT_WIDGET_ORIGINS") && refusal.ends_with("perhaps https://app.example"),
+        "{refusal}"
+    );
 }
 
 #[test]

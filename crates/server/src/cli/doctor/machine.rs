@@ -51,7 +51,10 @@ pub(super) fn widget(config: &Config) -> Check {
             elsewhere.join(", "),
             config.public_url()
         );
-        Finding::new(what, "Set `public_url` to the https address that people see, or take the origin out of `widget_origins`.")
+        Finding::new(
+            what,
+            "Set `public_url` to the https address that people see, or take the origin out of `widget_origins`.",
+        )
     });
     Check::of("widget", pages, unreachable.into_iter().collect())
 }

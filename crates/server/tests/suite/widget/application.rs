@@ -30,8 +30,7 @@ document.addEventListener('evergrant-session-needed', async event => {
 });
 ";
 
-const STYLE: &str =
-    ":root { color-scheme: light dark; } body { margin: 1rem; font: 1rem/1.5 system-ui;
+const STYLE: &str = ":root { color-scheme: light dark; } body { margin: 1rem; font: 1rem/1.5 system-ui;
 background: light-dark(#f4f5f2, #121512); color: light-dark(#1b221d, #e7ece7); } main { max-width: 40rem; }
 evergrant-banner { margin-bottom: 1rem; } p a { color: LinkText; }";
 

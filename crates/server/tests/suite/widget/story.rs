@@ -168,6 +168,69 @@ async fn who_is_on_a_button_that_goes_away_stays_in_his_place() {
 }
 
 #[tokio::test]
+async fn nothing_is_followed_for_elements_that_are_hidden_or_gone_or_in_a_page_that_nobody_sees() {
+    let application = Application::start().await;
+    let world = &application.world;
+    let id = world.connect("acme", SUBJECT, "alice").await;
+    let browser = Browser::start().await;
+    application.open(&browser, "both").await;
+    browser.shows("Everything is connected.").await;
+    let onlookers = async |wanted: usize| {
+        let there = async || (world.service.onlookers.count() == wanted).then_some(());
+        wait_for(LONG, &format!("{wanted} onlookers"), there).await;
+    };
+    onlookers(1).await;
+    let all = "const all = [...document.querySelectorAll('evergrant-banner, evergrant-connections')];";
+    let visible = |state: &str| {
+        format!(
+            "Object.defineProperty(document, 'visibilityState', {{ value: '{state}', configurable: true }});
+             document.dispatchEvent(new Event('visibilitychange'));"
+        )
+    };
+    for (away, back) in [
+        ("all.forEach(one => { one.hidden = true; });", "all.forEach(one => { one.hidden = false; });"),
+        ("window.kept = all; all.forEach(one => one.remove());", "document.body.append(...window.kept);"),
+        (visible("hidden").as_str(), visible("visible").as_str()),
+    ] {
+        browser.run(&format!("{all}{away}"), &[]).await;
+        onlookers(0).await;
+        browser.run(&format!("{all}{back}"), &[]).await;
+        onlookers(1).await;
+    }
+    // One that is only moved, or joined by another, changes nothing; and what happened meanwhile is seen.
+    browser.run(&format!("{all} document.body.prepend(all[1], all[0].cloneNode());"), &[]).await;
+    application.withdraw("acme", "alice", &id).await;
+    browser.shows(DEAD).await;
+    assert_eq!((world.service.onlookers.count(), application.sessions().len()), (1, 1));
+    application.world.stop().await;
+}
+
+#[tokio::test]
+async fn a_page_that_reconnects_by_itself_is_told_of_the_button_and_stays_where_it_is() {
+    let application = Application::start().await;
+    let world = &application.world;
+    let id = world.connect("acme", SUBJECT, "alice").await;
+    application.withdraw("acme", "alice", &id).await;
+    let browser = Browser::start().await;
+    application.open(&browser, "connections").await;
+    browser.shows(DEAD).await;
+    let listen = "window.told = [];
+        document.addEventListener('evergrant-reconnect', event => window.told.push(event.detail.connection_id));
+        document.querySelector('evergrant-connections').setAttribute('own-reconnect', '');";
+    browser.run(listen, &[]).await;
+    browser.press(&format!("Reconnect: {PROVIDER}")).await;
+    assert_eq!(browser.run("return window.told;", &[]).await, json!([id]));
+    assert!(browser.address().await.starts_with(&application.url));
+    let keep = "document.querySelector('evergrant-connections').removeAttribute('own-reconnect');
+        document.addEventListener('evergrant-reconnect', event => event.preventDefault());";
+    browser.run(keep, &[]).await;
+    browser.press(&format!("Reconnect: {PROVIDER}")).await;
+    assert_eq!(browser.run("return window.told;", &[]).await, json!([id, id]));
+    assert!(browser.address().await.starts_with(&application.url));
+    application.world.stop().await;
+}
+
+#[tokio::test]
 async fn several_connections_stand_in_one_list_in_the_words_of_the_pages_language() {
     let application = Application::start().await;
     let world = &application.world;
