@@ -90,8 +90,8 @@ pub struct Transition {
 /// What becomes of a connection.
 pub fn advance(life: Life, event: Event, around: &Circumstances<'_>, now: Timestamp) -> Transition {
     match event {
-        Event::Refreshed { grant } => refreshed(life, grant, now),
-        Event::GrantReplaced { grant } => replaced(life, grant),
+        Event::Refreshed { grant } => refreshed(life, grant, around.provider, now),
+        Event::GrantReplaced { grant } => replaced(life, grant, around.provider),
         Event::Failed { failure, sent_at } => failed(life, &failure, sent_at, around, now),
         Event::Ended => ended(life, now),
         Event::EndNear => end_near(life, around.provider),
@@ -108,9 +108,10 @@ fn quiet(life: Life) -> Transition {
     Transition { life, notices: Vec::new(), client_refused: false }
 }
 
-fn refreshed(life: Life, grant: GrantFacts, now: Timestamp) -> Transition {
+fn refreshed(life: Life, grant: GrantFacts, provider: &Provider, now: Timestamp) -> Transition {
     let notices = recovered(&life);
     let life = Life {
+        end_told: still_the_end(&life, &grant, provider),
         grant: Some(grant),
         last_refreshed_at: Some(now),
         refresh_count: life.refresh_count.saturating_add(1),
@@ -119,10 +120,16 @@ fn refreshed(life: Life, grant: GrantFacts, now: Timestamp) -> Transition {
     Transition { notices, ..quiet(life) }
 }
 
-fn replaced(life: Life, grant: GrantFacts) -> Transition {
+fn replaced(life: Life, grant: GrantFacts, provider: &Provider) -> Transition {
     let notices = recovered(&life);
-    let life = Life { grant: Some(grant), last_forced_at: None, ..mended(life) };
+    let end_told = still_the_end(&life, &grant, provider);
+    let life = Life { end_told, grant: Some(grant), last_forced_at: None, ..mended(life) };
     Transition { notices, ..quiet(life) }
+}
+
+/// The end that was told, if it is the new grant's too: each end is told once, and no other.
+fn still_the_end(life: &Life, grant: &GrantFacts, provider: &Provider) -> Option<Timestamp> {
+    life.end_told.filter(|end| schedule::end_for_a_person(grant, provider) == Some(*end))
 }
 
 /// The life after a success: episode over, counters zero, nothing undecided.
@@ -350,7 +357,7 @@ fn ended(life: Life, now: Timestamp) -> Transition {
 
 /// Told once for each end, and no trouble: the credential works until then.
 fn end_near(life: Life, provider: &Provider) -> Transition {
-    let end = life.grant.as_ref().and_then(|grant| schedule::end_for_a_person(grant, provider));
+    let end = schedule::end_told_of(&life, provider);
     if life.status != Status::Connected || end.is_none() || life.end_told == end {
         return quiet(life);
     }

@@ -58,7 +58,7 @@ impl NoticeKind {
 
     /// Whether it asks the subject for an action, and so carries a reconnect link.
     pub const fn asks_for_action(self) -> bool {
-        matches!(self, NoticeKind::Warning | NoticeKind::Disconnected)
+        matches!(self, NoticeKind::Warning | NoticeKind::Disconnected | NoticeKind::Expiring)
     }
 
     /// The sentence for the subject, with the provider's name put in.

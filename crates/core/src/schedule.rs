@@ -267,11 +267,22 @@ pub fn due_at(life: &Life, provider: &Provider, policy: &Policy, jitter: f64) ->
 /// When the end of what only a person can bring again is told; none: there is no such end, or it was told.
 pub fn end_told_at(life: &Life, provider: &Provider) -> Option<Timestamp> {
     let facts = life.grant.as_ref().filter(|_| life.status == Status::Connected)?;
-    let end = end_for_a_person(facts, provider).filter(|end| life.end_told != Some(*end))?;
+    let end = end_told_of(life, provider).filter(|end| life.end_told != Some(*end))?;
+    if let Some(idle) = idle_end(facts, provider).filter(|idle| *idle == end) {
+        // Half of the time in which it should have been renewed has passed in vain.
+        return Some(idle.minus(idle_reserve(provider.idle_limit()?) / 2));
+    }
     let whole = provider.refresh_lifetime.filter(|_| provider.kind != CredentialKind::Static);
     // Who brings one that ends next week has just seen so.
     let ahead = END_TOLD_AHEAD.min(whole.map_or_else(|| end.since(facts.issued_at), |life| life.duration()) / 3);
     Some(end.minus(ahead))
+}
+
+/// The end that is told of: one that only a person can move, or that of idleness where renewing keeps failing.
+pub fn end_told_of(life: &Life, provider: &Provider) -> Option<Timestamp> {
+    let facts = life.grant.as_ref()?;
+    let failing = life.episode.is_some() && life.suspect.is_none();
+    end_for_a_person(facts, provider).or_else(|| idle_end(facts, provider).filter(|_| failing))
 }
 
 /// The end that only a person can move: that of a static credential, or of a refresh token whose life counts from the
@@ -287,8 +298,16 @@ pub fn end_for_a_person(facts: &GrantFacts, provider: &Provider) -> Option<Times
 
 /// When a refresh token must be used lest it die of idleness: in the last tenth of its idle limit, at most 7 days before the end.
 fn keep_alive_at(facts: &GrantFacts, provider: &Provider) -> Option<Timestamp> {
-    let limit = provider.idle_limit()?;
-    let reserve = (limit / 10).min(Duration::from_secs(7 * 24 * 3600));
-    let end = facts.refresh_expires_at.unwrap_or_else(|| facts.issued_at.plus(limit));
-    Some(end.minus(reserve))
+    Some(idle_end(facts, provider)?.minus(idle_reserve(provider.idle_limit()?)))
+}
+
+/// When a refresh token dies of idleness, where the provider lets them die so.
+pub fn idle_end(facts: &GrantFacts, provider: &Provider) -> Option<Timestamp> {
+    let limit = provider.idle_limit().filter(|_| facts.has_refresh_token)?;
+    Some(facts.refresh_expires_at.unwrap_or_else(|| facts.issued_at.plus(limit)))
+}
+
+/// How long before its end by idleness a refresh token is renewed in any case.
+pub fn idle_reserve(limit: Duration) -> Duration {
+    (limit / 10).min(Duration::from_secs(7 * 24 * 3600))
 }

@@ -27,6 +27,7 @@ pub mod scene;
 pub mod storm;
 pub mod syscalls;
 pub mod tally;
+pub mod telling;
 pub mod trials;
 pub mod waiting;
 

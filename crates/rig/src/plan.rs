@@ -36,6 +36,8 @@ pub struct Plan {
     pub access: Duration,
     /// More lines for `[refresh]`, each over the rig's own.
     pub numbers: Vec<(&'static str, f64)>,
+    /// More lines of the configuration, after those of `[refresh]`.
+    pub more: String,
     /// The kinds of replay.
     pub kinds: Vec<(&'static str, ReplayKind)>,
     /// Whether the program's runtime has one thread for its work, so that its calls can be counted.
@@ -56,6 +58,7 @@ impl Plan {
             callers: 1,
             access: ACCESS,
             numbers: Vec::new(),
+            more: String::new(),
             kinds: kinds(),
             one_worker: false,
             second_clock_ahead: None,
@@ -94,7 +97,7 @@ impl Plan {
             numbers.push((name, *seconds));
         }
         let lines: Vec<String> = numbers.iter().map(|(name, seconds)| format!("{name} = {seconds:?}\n")).collect();
-        format!("[refresh]\n{}", lines.concat())
+        format!("[refresh]\n{}{}", lines.concat(), self.more)
     }
 
     /// A folder with the configuration.

@@ -16,7 +16,7 @@ use crate::many::Fate;
 use crate::place::Place;
 use crate::plan::{Plan, kinds};
 use crate::tally::Tally;
-use crate::{many, outages, storm, syscalls};
+use crate::{many, outages, storm, syscalls, telling};
 
 /// How much is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -58,11 +58,15 @@ pub enum Scenario {
     OwnerKilled,
     /// The same, and it is stopped for longer than its lease.
     OwnerStopped,
+    /// Kills between what happens and its telling, over SQLite.
+    ToldSqlite,
+    /// The same over PostgreSQL.
+    ToldPostgres,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Scenario; 13] = [
+    pub const ALL: [Scenario; 15] = [
         Scenario::KillsSqlite,
         Scenario::KillsPostgres,
         Scenario::SyscallsSqlite,
@@ -76,6 +80,8 @@ impl Scenario {
         Scenario::Callers,
         Scenario::OwnerKilled,
         Scenario::OwnerStopped,
+        Scenario::ToldSqlite,
+        Scenario::ToldPostgres,
     ];
 
     /// What it is, in a table.
@@ -94,6 +100,8 @@ impl Scenario {
             Scenario::Callers => "3 nodes, many callers of one expired grant",
             Scenario::OwnerKilled => "3 nodes, the one that calls the provider is killed",
             Scenario::OwnerStopped => "3 nodes, the one that calls the provider is stopped for longer than its lease",
+            Scenario::ToldSqlite => "kill -9 between a verdict's commit and its telling, SQLite",
+            Scenario::ToldPostgres => "kill -9 between a verdict's commit and its telling, PostgreSQL",
         }
     }
 
@@ -144,6 +152,8 @@ impl Scenario {
                 let provider = Duration::from_secs(3);
                 many::callers(&nodes(server()), seed, at(1, 50, 500), 5, provider, Fate::Stopped).await
             }
+            Scenario::ToldSqlite => telling::killed(&sqlite, seed, at(100, 100, 1000)).await,
+            Scenario::ToldPostgres => telling::killed(&server(), seed, at(100, 100, 1000)).await,
             Scenario::Edits => outages::edits(&sqlite, seed, at(60, 2000, 10_000)).await,
         }
     }

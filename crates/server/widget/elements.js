@@ -42,7 +42,7 @@ class EvergrantElement extends HTMLElement {
       return;
     }
     if (before === now) return;
-    if (name !== "lang" && name !== "own-reconnect" && this.isConnected) this.#join();
+    if (name !== "own-reconnect" && this.isConnected) this.#join();
     this.#show();
   }
 
@@ -72,7 +72,7 @@ class EvergrantElement extends HTMLElement {
   #join() {
     this.#leave();
     if (!this.subject || this.hidden) return this.#show();
-    this.#feed = Feed.of(new URL(this.base, document.baseURI).origin, this.subject);
+    this.#feed = Feed.of(new URL(this.base, document.baseURI).origin, this.subject, this.#language());
     if (this.#token !== null) this.#feed.session = this.#token;
     this.#feed.add(this, () => this.#heard());
     this.#show();
@@ -92,12 +92,16 @@ class EvergrantElement extends HTMLElement {
   }
 
   #show() {
-    const around = this.closest("[lang]") || document.documentElement;
-    const language = languageOf([this.lang, around.lang, ...navigator.languages]);
+    const language = this.#language();
     const { health, lost } = this.#feed || { health: null, lost: false };
     const on = this.#root.activeElement;
-    this.#view.show(health && health.items, lost, language, (item) => this.#offersButton(item));
+    this.#view.show(health, lost, language, (item) => this.#offersButton(item));
     if (on !== null && !on.isConnected) this.#view.focus();
+  }
+
+  #language() {
+    const around = this.closest("[lang]") || document.documentElement;
+    return languageOf([this.lang, around.lang, ...navigator.languages]);
   }
 
   // A page that makes its own connect sessions gets the button wherever a person must act.

@@ -1,5 +1,5 @@
 
-// What is known of one subject at one service. All elements of a page that show the same subject share one feed: one
+// What is known of one subject at one service. All elements of a page that show the same in one language share a feed: one
 // session, one stream, one refresh. It works while at least one of them is in the page and the page is visible.
 //
 // The session's token lives in a private field: never in an address, in the storage or in an attribute that stays.
@@ -19,9 +19,9 @@ class SessionNeeded extends Error {}
 class Feed {
   static #all = new Map();
 
-  static of(base, subject) {
-    const name = JSON.stringify([base, subject]);
-    if (!Feed.#all.has(name)) Feed.#all.set(name, new Feed(base, subject));
+  static of(base, subject, language) {
+    const name = JSON.stringify([base, subject, language]);
+    if (!Feed.#all.has(name)) Feed.#all.set(name, new Feed(base, subject, language));
     return Feed.#all.get(name);
   }
 
@@ -30,6 +30,7 @@ class Feed {
   lost = false;
   #address;
   #subject;
+  #language;
   #session = null;
   #sessionCame = () => {};
   // Element → what to call when something was heard.
@@ -38,9 +39,10 @@ class Feed {
   #refreshedAt = -Infinity;
   #failures = 0;
 
-  constructor(base, subject) {
+  constructor(base, subject, language) {
     this.#address = `${base}/v1/subjects/${encodeURIComponent(subject)}`;
     this.#subject = subject;
+    this.#language = language;
     document.addEventListener("visibilitychange", () => this.#look());
     window.addEventListener("pageshow", () => this.#look());
     window.addEventListener("pagehide", () => this.#stop());
@@ -120,7 +122,7 @@ class Feed {
   }
 
   #ask(path, token, options) {
-    const headers = { authorization: `Bearer ${token}`, ...options.headers };
+    const headers = { authorization: `Bearer ${token}`, "accept-language": this.#language, ...options.headers };
     return fetch(this.#address + path, { cache: "no-store", credentials: "omit", mode: "cors", ...options, headers });
   }
 

@@ -29,12 +29,12 @@ class Row {
     this.node.append(this.#mark, this.#sentence);
   }
 
-  show(item, language, offersButton) {
+  show(item, language, said, offersButton) {
     this.#item = item;
     const state = stateOf(item);
     this.node.setAttribute("part", `row ${state}`);
     this.#mark.className = `mark ${state}`;
-    write(this.#sentence, sentenceOf(item, language));
+    write(this.#sentence, sentenceOf(item, language, said));
     const label = WORDS[language].reconnect;
     write(this.#button, label);
     // Several buttons on a page do not all sound the same; what is seen comes first, for those who speak it.
@@ -57,14 +57,14 @@ class Rows {
     this.#press = press;
   }
 
-  show(items, language, offersButton) {
+  show(items, language, said, offersButton) {
     const before = this.#rows;
     this.#rows = new Map();
     for (const item of items) {
       const key = item.connection_id || item.integration;
       const row = before.get(key) || new Row(this.#name, this.#press);
       before.delete(key);
-      row.show(item, language, offersButton(item));
+      row.show(item, language, said, offersButton(item));
       this.#rows.set(key, row);
     }
     for (const row of before.values()) row.node.remove();

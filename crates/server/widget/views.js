@@ -18,13 +18,14 @@ class Panel {
     root.append(this.#panel);
   }
 
-  show(items, lost, language, offersButton) {
+  show(health, lost, language, offersButton) {
+    const items = health && health.items;
     const words = WORDS[language];
     this.#panel.lang = language;
     this.#panel.setAttribute("aria-label", words.title);
     this.#panel.setAttribute("aria-busy", String(items === null && !lost));
     this.#list.hidden = items === null || items.length === 0;
-    this.#rows.show(items || [], language, offersButton);
+    this.#rows.show(items || [], language, health && health.language, offersButton);
     write(this.#summary, lost ? words.unknown : items === null ? words.loading : summaryOf(items, words));
   }
 
@@ -46,9 +47,10 @@ class Notice {
   }
 
   // While nothing can be heard, what was heard last stays: it was true, and the button still leads somewhere.
-  show(items, lost, language, offersButton) {
+  show(health, lost, language, offersButton) {
+    const items = health === null ? [] : health.items.filter((item) => item.action === "reconnect");
     this.#banner.lang = language;
-    this.#rows.show((items || []).filter((item) => item.action === "reconnect"), language, offersButton);
+    this.#rows.show(items, language, health && health.language, offersButton);
   }
 
   focus() {}

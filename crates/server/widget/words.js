@@ -60,9 +60,14 @@ const languageOf = (wanted) => {
 // What is the matter with a connection, as one of the words above.
 const stateOf = (item) => {
   if (item.action === "reconnect") return "reconnect_needed";
-  if (item.action === "fix_integration") return "operator";
-  if (item.action === "wait") return "waiting";
+  if (item.action === "fix_integration" || item.action === "contact_support") return "operator";
+  if (item.action === "wait" || item.action === "retry") return "waiting";
   return item.connected ? "connected" : "disconnected";
 };
 
-const sentenceOf = (item, language) => WORDS[language][stateOf(item)].replace("{provider}", () => String(item.provider));
+// The service's own sentence says more than these, where it is in the language of the page: a person whose mails are in
+// another one may have told the service so.
+const sentenceOf = (item, language, said) =>
+  said === language && item.message
+    ? item.message
+    : WORDS[language][stateOf(item)].replace("{provider}", () => String(item.provider));

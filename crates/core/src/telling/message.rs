@@ -3,7 +3,7 @@
 use crate::notice::NoticeKind;
 
 /// What can be sent, in the order of the documentation.
-pub const KINDS: [&str; 25] = [
+pub const KINDS: [&str; 26] = [
     "connection.connected",
     "connection.reconnected",
     "connection.imported",
@@ -26,13 +26,14 @@ pub const KINDS: [&str; 25] = [
     "integration.no_refresh_token",
     "integration.short_lived_grants",
     "integration.grant_limit",
+    "integration.idle_limit",
     "integration.notices_held",
     "channel.failed",
     "webhook.disabled",
 ];
 
 /// What is sent to an endpoint that names no kinds, besides what a person's preferences add.
-pub const DEFAULT_KINDS: [&str; 17] = [
+pub const DEFAULT_KINDS: [&str; 18] = [
     "connection.connected",
     "connection.warning",
     "connection.disconnected",
@@ -48,6 +49,7 @@ pub const DEFAULT_KINDS: [&str; 17] = [
     "integration.no_refresh_token",
     "integration.short_lived_grants",
     "integration.grant_limit",
+    "integration.idle_limit",
     "integration.notices_held",
     "webhook.disabled",
 ];

@@ -6,8 +6,10 @@ mod contact;
 mod message;
 mod preferences;
 mod retry;
+mod trouble;
 
 pub use contact::{Contact, QuietHours};
 pub use message::{DEFAULT_KINDS, KINDS, Permanence, is_for_everybody, notice_of, permanence};
 pub use preferences::{CHANNELS, Channel, Preferences};
 pub use retry::{Retry, retry_at};
+pub use trouble::Trouble;

@@ -7,6 +7,7 @@ mod catalogue_page;
 mod circuit;
 mod device;
 mod discovery;
+mod ends;
 mod facts;
 mod kinds;
 mod lengthened;

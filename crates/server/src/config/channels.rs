@@ -2,7 +2,7 @@
 //!
 //! Secrets come from files or variables, never from the file itself. The address of a chat's incoming webhook is one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use evergrant_core::policy::Seconds;
@@ -41,6 +41,8 @@ pub struct EmailConfig {
     pub port: u16,
     /// How the connection is kept private.
     pub tls: Tls,
+    /// Authorities that vouch for the server besides those of the system, as PEM.
+    pub authorities: Option<Vec<u8>>,
     /// Who signs in there, and with what.
     pub login: Option<(String, Password)>,
     /// Whom mails are from: `Acme <support@acme.example>`.
@@ -141,6 +143,7 @@ pub(super) struct WrittenEmail {
     port: Option<u16>,
     #[serde(default)]
     tls: Tls,
+    ca_file: Option<PathBuf>,
     username: Option<String>,
     password_file: Option<PathBuf>,
     password_env: Option<String>,
@@ -175,6 +178,9 @@ struct WrittenSecret {
     secret_file: Option<PathBuf>,
     secret_env: Option<String>,
 }
+
+/// What a certificate in PEM begins with.
+const CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 /// Where something is written, for whoever has to mend it.
 struct Place<'a> {
@@ -226,6 +232,7 @@ fn email(written: &WrittenEmail, set_by: &SetBy, environment: &Environment) -> R
             return Err(bad("`from` and `operator` must be addresses, such as \"Acme <support@acme.example>\""));
         }
     }
+    let authorities = written.ca_file.as_deref().map(|file| authorities(file, set_by)).transpose()?;
     let has_password = written.password_file.is_some() || written.password_env.is_some();
     let login = match (&written.username, has_password) {
         (Some(name), true) => {
@@ -242,7 +249,21 @@ fn email(written: &WrittenEmail, set_by: &SetBy, environment: &Environment) -> R
         Tls::None => 25,
     });
     let (host, from, operator) = (written.host.clone(), written.from.clone(), written.operator.clone());
-    Ok(EmailConfig { host, port, tls: written.tls, login, from, operator })
+    Ok(EmailConfig { host, port, tls: written.tls, authorities, login, from, operator })
+}
+
+/// Certificates of authorities, as PEM.
+fn authorities(file: &Path, set_by: &SetBy) -> Result<Vec<u8>, ConfigError> {
+    let bad = |why: String| {
+        let expected = format!("`ca_file` must name a file of certificates in PEM, and {} {why}", file.display());
+        ConfigError::BadValue { set_by: set_by.clone(), expected }
+    };
+    let pem = std::fs::read(file).map_err(|why| bad(format!("cannot be read: {why}")))?;
+    let has_one = pem.windows(CERTIFICATE.len()).any(|part| part == CERTIFICATE);
+    if !has_one || lettre::transport::smtp::client::Certificate::from_pem(&pem).is_err() {
+        return Err(bad("holds none".to_owned()));
+    }
+    Ok(pem)
 }
 
 fn chat_url(written: &WrittenChat, set_by: &SetBy, environment: &Environment) -> Result<Password, ConfigError> {

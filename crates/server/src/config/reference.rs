@@ -192,6 +192,7 @@ How people and programs are told; [notifications.md](notifications.md) says what
 host = "smtp.example.com"
 port = 587                            # 465 with tls = "tls"
 tls = "starttls"                      # or "tls"; "none" on loopback only
+# ca_file = "/etc/acme-ca.pem"        # authorities of your own that vouch for the server, besides the system's
 username = "evergrant"
 password_file = "/run/secrets/smtp"   # or password_env = "SMTP_PASSWORD"
 from = "Acme <support@acme.example>"

@@ -11,6 +11,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::problem::Problem;
 use super::shell::Shell;
+use crate::notify::words::{Support, accepted};
 
 /// The header that names a request.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -29,6 +30,7 @@ pub async fn conventions(State(shell): State<Shell>, mut request: Request, next:
     let began = Instant::now();
     let request_id = request_id(request.headers(), &shell);
     let method = request.method().clone();
+    let language = language(request.headers());
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let mut response = match over_a_limit(&request) {
         Some(problem) => axum::response::IntoResponse::into_response(problem),
@@ -44,7 +46,8 @@ pub async fn conventions(State(shell): State<Shell>, mut request: Request, next:
         if let Some(cause) = problem.cause() {
             tracing::error!(request_id = id, route, status = problem.status().as_u16(), cause, "a request failed");
         }
-        response = write(&problem, id, &shell, response);
+        let support = Support { contact: shell.support_contact(), request: id };
+        response = write(&problem, language, &support, response);
     }
     let status = response.status().as_u16();
     let millis = began.elapsed().as_secs_f64() * 1000.0;
@@ -54,6 +57,11 @@ pub async fn conventions(State(shell): State<Shell>, mut request: Request, next:
     headers.insert(REQUEST_ID, request_id);
     secure(headers, shell.is_https());
     response
+}
+
+/// The language that a browser likes best, among ours.
+pub fn language(headers: &HeaderMap) -> Option<&'static str> {
+    headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).and_then(accepted)
 }
 
 /// The caller's own id if it is fit for a log line, else a new one.
@@ -74,8 +82,8 @@ fn over_a_limit(request: &Request) -> Option<Problem> {
     (length > HEADERS_LIMIT).then(|| Problem::headers_too_large(HEADERS_LIMIT))
 }
 
-fn write(problem: &Problem, request_id: &str, shell: &Shell, shaped: Response) -> Response {
-    let body = problem.body(request_id, shell.support_contact());
+fn write(problem: &Problem, language: Option<&str>, support: &Support<'_>, shaped: Response) -> Response {
+    let body = problem.body(language, support);
     let retry_after = body.retry_after;
     let json = serde_json::to_vec(&body).unwrap_or_default();
     let (mut parts, _) = shaped.into_parts();

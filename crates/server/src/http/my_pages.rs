@@ -120,10 +120,12 @@ fn row(one: &OwnConnection, words: &Words) -> Row {
         provider: health.provider.clone(),
         account: one.account.clone(),
         label: one.label.clone(),
-        sentence: words.page(sentence(health), &health.provider),
+        sentence: sentence(health, words),
         state: match health.action {
             HealthAction::Reconnect => "bad",
-            HealthAction::Wait | HealthAction::FixIntegration => "uncertain",
+            HealthAction::Wait | HealthAction::Retry | HealthAction::FixIntegration | HealthAction::ContactSupport => {
+                "uncertain"
+            }
             HealthAction::None if health.connected => "good",
             HealthAction::None => "ended",
         },
@@ -132,16 +134,18 @@ fn row(one: &OwnConnection, words: &Words) -> Row {
     }
 }
 
-/// How a connection is doing, as the name of a sentence.
-fn sentence(health: &ConnectionHealth) -> &'static str {
-    match (health.action, health.connected) {
+/// How a connection is doing.
+fn sentence(health: &ConnectionHealth, words: &Words) -> String {
+    let name = match (health.action, health.connected) {
         (HealthAction::None, true) => "state_connected",
         (HealthAction::None, false) => "state_disconnected",
         (HealthAction::Reconnect, _) => "state_reconnect",
         (HealthAction::Wait, _) if matches!(health.freshness, Freshness::Expired | Freshness::Missing) => "state_wait",
         (HealthAction::Wait, _) => "state_wait_works",
         (HealthAction::FixIntegration, _) => "state_operator",
-    }
+        (HealthAction::Retry | HealthAction::ContactSupport, _) => return health.message.clone(),
+    };
+    words.page(name, &health.provider)
 }
 
 #[derive(Template)]

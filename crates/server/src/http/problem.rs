@@ -6,11 +6,13 @@
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
+use evergrant_core::telling::Trouble;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
+use crate::notify::words::{Support, Words};
 use crate::service::error::{Conflict, Refusal};
 
 /// Who has to do something about a problem.
@@ -52,6 +54,15 @@ pub struct ProblemBody {
     /// In how many seconds it makes sense to come again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
+    /// Which of four kinds of trouble it is for a person: `network`, `reconnect`, `rate_limit` or `unknown`; left out where
+    /// the calling code has to change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "reconnect")]
+    pub trouble: Option<Trouble>,
+    /// What the person can do, to be shown as it is: try again, reconnect, wait so many minutes, contact support. In the
+    /// language that `accept-language` likes best.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guidance: Option<String>,
     /// What the kind of problem has to say besides: `reconnect_url`, `connect_url`, `field`, `connection_ids`, …
     #[serde(flatten)]
     pub more: Map<String, Value>,
@@ -70,6 +81,10 @@ struct Told {
     detail: String,
     action: Action,
     retry_after: Option<Duration>,
+    /// The kind of trouble, where it does not follow from the action.
+    trouble: Option<Trouble>,
+    /// The provider's name, where it is known.
+    provider: Option<String>,
     more: Map<String, Value>,
     /// For the log; never for the caller.
     cause: Option<String>,
@@ -85,6 +100,8 @@ impl Problem {
             detail,
             action,
             retry_after: None,
+            trouble: None,
+            provider: None,
             more: Map::new(),
             cause: None,
         }))
@@ -97,6 +114,16 @@ impl Problem {
 
     fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.0.more.insert(name.to_owned(), value.into());
+        self
+    }
+
+    fn trouble(mut self, trouble: Trouble) -> Self {
+        self.0.trouble = Some(trouble);
+        self
+    }
+
+    fn about(mut self, provider: String) -> Self {
+        self.0.provider = Some(provider);
         self
     }
 
@@ -164,13 +191,21 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, "not_found", "Not found", Action::FixRequest, detail)
     }
 
-    /// As it goes over the wire.
-    pub fn body(&self, request_id: &str, support_contact: Option<&str>) -> ProblemBody {
+    /// As it goes over the wire, with guidance for a person in this language.
+    pub fn body(&self, language: Option<&str>, support: &Support<'_>) -> ProblemBody {
         let told = &*self.0;
         let mut more = told.more.clone();
-        if let (Action::ContactSupport, Some(contact)) = (told.action, support_contact) {
+        let trouble = told.trouble.or(match told.action {
+            Action::Reconnect => Some(Trouble::Reconnect),
+            Action::Wait | Action::Retry => Some(Trouble::Network),
+            Action::FixIntegration | Action::ContactSupport => Some(Trouble::Unknown),
+            Action::FixRequest => None,
+        });
+        if let (Some(Trouble::Unknown), Some(contact)) = (trouble, support.contact) {
             more.insert("support_contact".to_owned(), contact.into());
         }
+        let guide =
+            |trouble| Words::of(language).guidance(trouble, told.provider.as_deref(), told.retry_after, support);
         ProblemBody {
             kind: format!("https://evergrant.dev/problems/{}", told.code.replace('_', "-")),
             title: told.title.to_owned(),
@@ -178,15 +213,17 @@ impl Problem {
             code: told.code.to_owned(),
             detail: told.detail.clone(),
             action: told.action,
-            request_id: request_id.to_owned(),
+            request_id: support.request.to_owned(),
             retry_after: told.retry_after.map(whole_seconds),
+            trouble,
+            guidance: trouble.map(guide),
             more,
         }
     }
 }
 
 /// At least one, and never earlier than was meant.
-fn whole_seconds(span: Duration) -> u64 {
+pub(in crate::http) fn whole_seconds(span: Duration) -> u64 {
     (span.as_secs() + u64::from(span.subsec_nanos() > 0)).max(1)
 }
 
@@ -212,8 +249,9 @@ impl From<Refusal> for Problem {
             }
             Refusal::OtherSubject => make(S::FORBIDDEN, "forbidden", "Another subject's session", Action::Reconnect),
             Refusal::NotFound { .. } => make(S::NOT_FOUND, "not_found", "Not found", Action::FixRequest),
-            Refusal::NotConnected { connect_url, .. } => {
-                make(S::NOT_FOUND, "not_connected", "Not connected", Action::Reconnect).with("connect_url", connect_url)
+            Refusal::NotConnected { connect_url, provider } => {
+                let problem = make(S::NOT_FOUND, "not_connected", "Not connected", Action::Reconnect);
+                problem.with("connect_url", connect_url).about(provider)
             }
             Refusal::Ambiguous { connections } => {
                 let ids: Vec<&str> = connections.iter().map(|id| id.as_str()).collect();
@@ -225,12 +263,13 @@ impl From<Refusal> for Problem {
                     .with("field", field.clone())
             }
             Refusal::Conflict(conflict) => of_conflict(&conflict),
-            Refusal::NeedsReauth { connection, reason, reconnect_url, .. } => {
+            Refusal::NeedsReauth { connection, reason, reconnect_url, provider, .. } => {
                 make(S::FAILED_DEPENDENCY, "needs_reauth", "The subject must reconnect", Action::Reconnect)
                     .with("needs_reauth", true)
                     .with("reason", reason.as_str())
                     .with("connection_id", connection.as_str())
                     .with("reconnect_url", reconnect_url)
+                    .about(provider)
             }
             Refusal::IntegrationMisconfigured { integration, .. } => {
                 let title = "The operator must mend the integration";
@@ -247,18 +286,21 @@ impl From<Refusal> for Problem {
             }
             Refusal::NoRefreshToken => make(S::CONFLICT, "conflict", "Nothing to refresh with", Action::Reconnect),
             Refusal::RateLimited { retry_after, .. } => {
-                make(S::TOO_MANY_REQUESTS, "rate_limited", "Too many requests", Action::Wait).wait(retry_after)
+                let problem = make(S::TOO_MANY_REQUESTS, "rate_limited", "Too many requests", Action::Wait);
+                problem.wait(retry_after).trouble(Trouble::RateLimit)
             }
             Refusal::ProviderError { class, retry_after, .. } => {
                 let problem =
                     make(S::BAD_GATEWAY, "provider_error", "The provider's answer brought no token", Action::Wait);
-                problem.wait(retry_after.unwrap_or(Duration::from_secs(60))).with("outcome", class.as_str())
+                let problem = problem.wait(retry_after.unwrap_or(Duration::from_secs(60)));
+                problem.with("outcome", class.as_str()).trouble(Trouble::Unknown)
             }
             Refusal::ProviderUnavailable { class, retry_after, .. } => {
                 let title = "The provider cannot be reached just now";
                 make(S::SERVICE_UNAVAILABLE, "provider_unavailable", title, Action::Wait)
                     .wait(retry_after)
                     .with("outcome", class.map(|class| class.as_str()))
+                    .trouble(class.and_then(Trouble::of).unwrap_or(Trouble::Network))
             }
             Refusal::StorageUnavailable { retry_after, cause } => {
                 make(S::SERVICE_UNAVAILABLE, "storage_unavailable", "Storage is away", Action::Wait)

@@ -218,7 +218,9 @@ mod tests {
     }
 
     fn refusal(body: &str) -> (u16, String, String) {
-        let problem = read::<Outer>(body.as_bytes()).expect_err("it should be refused").body("r", None);
+        let problem = read::<Outer>(body.as_bytes())
+            .expect_err("it should be refused")
+            .body(None, &crate::notify::words::Support::default());
         let field = problem.more.get("field").and_then(|field| field.as_str()).unwrap_or_default().to_owned();
         (problem.status, field, problem.detail)
     }

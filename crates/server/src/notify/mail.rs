@@ -11,7 +11,7 @@ use evergrant_core::time::Timestamp;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
 use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Tls as SmtpTls, TlsParameters};
+use lettre::transport::smtp::client::{Certificate, Tls as SmtpTls, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
 
@@ -103,10 +103,9 @@ impl Mailer {
     /// # Errors
     /// In words, when TLS cannot be set up or an address is none.
     pub fn new(config: &EmailConfig, host: &str) -> Result<Self, String> {
-        let tls = || TlsParameters::new(config.host.clone()).map_err(|error| error.to_string());
         let tls = match config.tls {
-            Tls::Starttls => SmtpTls::Required(tls()?),
-            Tls::Tls => SmtpTls::Wrapper(tls()?),
+            Tls::Starttls => SmtpTls::Required(tls_to(config)?),
+            Tls::Tls => SmtpTls::Wrapper(tls_to(config)?),
             Tls::None => SmtpTls::None,
         };
         let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(config.host.as_str())
@@ -127,6 +126,14 @@ impl Mailer {
         self.operator.is_some()
     }
 
+    /// Whether the server can be reached as it is set and takes our login; nobody is mailed.
+    ///
+    /// # Errors
+    /// [`NotTaken`].
+    pub async fn check(&self) -> Result<(), NotTaken> {
+        self.transport.test_connection().await.map(drop).map_err(|error| not_taken(&error))
+    }
+
     /// Whether mails can go to an address.
     pub fn is_address(address: &str) -> bool {
         address.len() <= 254 && !address.chars().any(|c| c.is_control()) && address.parse::<lettre::Address>().is_ok()
@@ -137,6 +144,11 @@ impl Mailer {
     /// # Errors
     /// [`NotTaken`].
     pub async fn send(&self, to: &str, id: &str, mail: &Mail, now: Timestamp) -> Result<(), NotTaken> {
+        self.deliver(self.written(to, id, mail, now)?).await
+    }
+
+    /// The whole mail, as it goes to the server.
+    fn written(&self, to: &str, id: &str, mail: &Mail, now: Timestamp) -> Result<Message, NotTaken> {
         let to: lettre::Address = to.parse().map_err(|_| unsendable("that is not an address"))?;
         let html = mail.render().map_err(|_| unsendable("it could not be written"))?;
         let mut message = self.begin(Mailbox::new(None, to), id, &mail.title, now);
@@ -148,7 +160,7 @@ impl Mailer {
         let parts = MultiPart::alternative()
             .singlepart(SinglePart::builder().header(ContentType::TEXT_PLAIN).body(mail.text()))
             .singlepart(SinglePart::builder().header(ContentType::TEXT_HTML).body(html));
-        self.deliver(message.multipart(parts)).await
+        message.multipart(parts).map_err(|error| unsendable(&error.to_string()))
     }
 
     /// Sends lines to the operator.
@@ -163,7 +175,8 @@ impl Mailer {
             many => format!("Evergrant: {many} alerts"),
         };
         let message = self.begin(to, id, &subject, now);
-        self.deliver(message.header(ContentType::TEXT_PLAIN).body(shown.join("\r\n\r\n"))).await
+        let message = message.header(ContentType::TEXT_PLAIN).body(shown.join("\r\n\r\n"));
+        self.deliver(message.map_err(|error| unsendable(&error.to_string()))?).await
     }
 
     fn begin(&self, to: Mailbox, id: &str, subject: &str, now: Timestamp) -> lettre::message::MessageBuilder {
@@ -177,15 +190,25 @@ impl Mailer {
             .date(SystemTime::UNIX_EPOCH + since_epoch)
     }
 
-    async fn deliver(&self, message: Result<Message, lettre::error::Error>) -> Result<(), NotTaken> {
-        let message = message.map_err(|error| unsendable(&error.to_string()))?;
-        self.transport.send(message).await.map(drop).map_err(|error| {
-            let status = error.status().map(u16::from);
-            let about_us = status.is_none_or(|status| ABOUT_US.contains(&status));
-            let passes = !error.is_permanent() || about_us;
-            NotTaken { status, said: plain(&error.to_string(), 500), passes, about_us }
-        })
+    async fn deliver(&self, message: Message) -> Result<(), NotTaken> {
+        self.transport.send(message).await.map(drop).map_err(|error| not_taken(&error))
     }
+}
+
+/// TLS to the server by its name: the system's authorities vouch for it, or those of the configuration.
+fn tls_to(config: &EmailConfig) -> Result<TlsParameters, String> {
+    let mut builder = TlsParameters::builder(config.host.clone());
+    if let Some(pem) = &config.authorities {
+        builder = builder.add_root_certificate(Certificate::from_pem(pem).map_err(|error| error.to_string())?);
+    }
+    builder.build().map_err(|error| error.to_string())
+}
+
+fn not_taken(error: &lettre::transport::smtp::Error) -> NotTaken {
+    let status = error.status().map(u16::from);
+    let about_us = status.is_none_or(|status| ABOUT_US.contains(&status));
+    let passes = !error.is_permanent() || about_us;
+    NotTaken { status, said: plain(&error.to_string(), 500), passes, about_us }
 }
 
 fn unsendable(said: &str) -> NotTaken {
@@ -215,5 +238,71 @@ impl Mail {
             text.push_str(&format!("{}:\r\n{address}\r\n", self.unsubscribe_label));
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOSTILE: [&str; 6] = [
+        "Acme\r\nBcc: a@b.example\r\n\r\n<script>alert(1)</script>",
+        "Acme\nSubject: another",
+        "\u{202e}gpj.exe\u{0}",
+        "=?utf-8?q?Bcc=3A_a=40b.example?=",
+        "Ünïcödé \u{1f600} \r\n.\r\nMAIL FROM:<x@y.example>",
+        "x\"><img src=https://evil.example/pixel onerror=alert(1)>",
+    ];
+
+    #[test]
+    fn no_text_becomes_a_header_a_second_mail_or_markup() {
+        let config = EmailConfig {
+            host: "127.0.0.1".to_owned(),
+            port: 25,
+            tls: Tls::None,
+            authorities: None,
+            login: None,
+            from: "Acme <support@acme.example>".to_owned(),
+            operator: None,
+        };
+        let mailer = Mailer::new(&config, "evergrant.example").unwrap();
+        for text in HOSTILE {
+            // As `words` puts names in, and without its help.
+            for text in [text.to_owned(), plain(text, 80)] {
+                let link = Link { address: "https://evergrant.example/connect/x".to_owned(), label: text.clone() };
+                let mail = Mail {
+                    language: "en",
+                    title: text.clone(),
+                    items: vec![Item { message: text.clone(), link: Some(link) }],
+                    link_note: text.clone(),
+                    has_links: true,
+                    why: text.clone(),
+                    unsubscribe: Some("https://evergrant.example/unsubscribe/x".to_owned()),
+                    unsubscribe_label: text.clone(),
+                };
+                let written = mailer.written("alice@mail.example", "ntf_1", &mail, Timestamp::default()).unwrap();
+                assert_eq!(written.envelope().to().len(), 1);
+                let whole = String::from_utf8(written.formatted()).unwrap();
+                let (head, body) = whole.split_once("\r\n\r\n").unwrap();
+                let begins = |line: &&str| !line.starts_with([' ', '\t']);
+                let names: Vec<&str> =
+                    head.split("\r\n").filter(begins).filter_map(|line| line.split(':').next()).collect();
+                let expected = [
+                    "From",
+                    "To",
+                    "Message-ID",
+                    "Subject",
+                    "Auto-Submitted",
+                    "Date",
+                    "List-Unsubscribe",
+                    "List-Unsubscribe-Post",
+                    "MIME-Version",
+                    "Content-Type",
+                ];
+                assert_eq!(names, expected, "{head}");
+                let (_, html) = body.split_once("text/html").unwrap();
+                assert!(!html.contains("<script") && !html.contains("<img"), "{html}");
+            }
+        }
     }
 }

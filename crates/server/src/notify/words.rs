@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use evergrant_core::notice::NoticeKind;
+use evergrant_core::telling::Trouble;
 use serde::Deserialize;
 
 use super::plain;
@@ -31,12 +33,21 @@ pub struct Words {
     mail: BTreeMap<String, String>,
     unsubscribe: BTreeMap<String, String>,
     page: BTreeMap<String, String>,
+    guidance: BTreeMap<String, String>,
+    health: BTreeMap<String, String>,
+}
+
+/// The language that is spoken to one who wants this: that one, or the first.
+pub fn spoken(wanted: Option<&str>) -> &'static str {
+    let known = wanted.and_then(|wanted| LANGUAGES.into_iter().find(|known| *known == wanted));
+    known.unwrap_or(LANGUAGES[0])
 }
 
 impl Words {
     /// Those of a language, or of the first one.
     pub fn of(language: Option<&str>) -> &'static Words {
-        let at = language.and_then(|language| LANGUAGES.iter().position(|known| *known == language)).unwrap_or(0);
+        let language = spoken(language);
+        let at = LANGUAGES.iter().position(|known| *known == language).unwrap_or(0);
         // There are as many as languages: the test below reads them all.
         &ALL[at]
     }
@@ -75,10 +86,78 @@ impl Words {
     pub fn unsubscribe(&self, name: &str) -> String {
         filled(&self.unsubscribe, name, "")
     }
+
+    /// How a connection is doing, by the name of the sentence.
+    pub fn health(&self, name: &str, provider: &str) -> String {
+        filled(&self.health, name, provider)
+    }
+
+    /// That several connections wait for their person.
+    pub fn several_need(&self, names: &[&str]) -> String {
+        let shown: Vec<String> = names.iter().map(|name| plain(name, 80)).collect();
+        put_in(&self.health, "several", &[("count", &names.len().to_string()), ("names", &shown.join(", "))])
+    }
+
+    /// What a person can do about trouble. `provider` is left out where nobody knows it, `wait` where nobody knows how long.
+    pub fn guidance(
+        &self,
+        trouble: Trouble,
+        provider: Option<&str>,
+        wait: Option<Duration>,
+        support: &Support<'_>,
+    ) -> String {
+        let it = self.guidance.get("it").map(String::as_str).unwrap_or_default();
+        let provider = plain(provider.unwrap_or(it), 80);
+        let minutes = wait.unwrap_or_default().as_secs_f64() / 60.0;
+        let (name, count) = match trouble {
+            Trouble::Network => ("network", 0.0),
+            Trouble::Reconnect => ("reconnect", 0.0),
+            Trouble::RateLimit if minutes <= 1.0 => ("wait_minute", 1.0),
+            Trouble::RateLimit if minutes <= 120.0 => ("wait_minutes", minutes.ceil()),
+            Trouble::RateLimit => ("wait_hours", (minutes / 60.0).ceil()),
+            Trouble::Unknown if support.contact.is_some() => ("unknown", 0.0),
+            Trouble::Unknown => ("unknown_nobody", 0.0),
+        };
+        let contact = plain(support.contact.unwrap_or_default(), 200);
+        let values = [
+            ("provider", provider.as_str()),
+            ("count", &count.to_string()),
+            ("contact", &contact),
+            ("request", support.request),
+        ];
+        put_in(&self.guidance, name, &values)
+    }
+}
+
+/// Whom a person can ask, and what about.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Support<'a> {
+    /// Whom the configuration names.
+    pub contact: Option<&'a str>,
+    /// The request's id.
+    pub request: &'a str,
 }
 
 fn filled(words: &BTreeMap<String, String>, name: &str, provider: &str) -> String {
-    words.get(name).map(|text| text.replace("{provider}", &plain(provider, 80))).unwrap_or_default()
+    put_in(words, name, &[("provider", &plain(provider, 80))])
+}
+
+/// Puts each value at its place, once: what a value holds is no place.
+fn put_in(words: &BTreeMap<String, String>, name: &str, values: &[(&str, &str)]) -> String {
+    let text = words.get(name).map(String::as_str).unwrap_or_default();
+    let mut parts = text.split('{');
+    let mut filled = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let known = part.split_once('}').and_then(|(place, rest)| {
+            let (_, value) = values.iter().find(|(name, _)| *name == place)?;
+            Some((*value, rest))
+        });
+        match known {
+            Some((value, rest)) => filled.extend([value, rest]),
+            None => filled.extend(["{", part]),
+        }
+    }
+    filled
 }
 
 /// The language of ours that a browser's `Accept-Language` likes best (RFC 9110 §12.5.4).
@@ -105,9 +184,19 @@ mod tests {
     fn every_language_says_everything_that_the_first_one_says() {
         let first: Words = toml::from_str(FILES[0]).unwrap();
         let names = |words: &Words| {
-            let parts = [&words.message, &words.title, &words.mail, &words.unsubscribe, &words.page];
+            let parts = [
+                &words.message,
+                &words.title,
+                &words.mail,
+                &words.unsubscribe,
+                &words.page,
+                &words.guidance,
+                &words.health,
+            ];
+            let places = ["{provider}", "{count}", "{names}", "{contact}", "{request}"];
             parts.map(|part| {
-                part.iter().map(|(name, text)| (name.clone(), text.contains("{provider}"))).collect::<Vec<_>>()
+                let one = |(name, text): (&String, &String)| (name.clone(), places.map(|place| text.contains(place)));
+                part.iter().map(one).collect::<Vec<_>>()
             })
         };
         for (language, file) in LANGUAGES.iter().zip(FILES) {
@@ -129,5 +218,64 @@ mod tests {
         assert!(
             Words::of(Some("de")).several().starts_with("Ihre") && Words::of(Some("fr")).several().starts_with("Your")
         );
+    }
+
+    #[test]
+    fn each_kind_of_trouble_is_one_sentence_with_one_thing_to_do() {
+        let support = Support { contact: Some("help@acme.example"), request: "req_1" };
+        let nobody = Support { request: "req_1", ..Support::default() };
+        let minutes = |minutes: u64| Some(Duration::from_secs(minutes * 60));
+        use Trouble::{Network, RateLimit, Reconnect, Unknown};
+        let table = [
+            (
+                Network,
+                None,
+                &support,
+                "Acme cannot be reached just now. Nothing is lost; please try again in a moment.",
+            ),
+            (Reconnect, None, &support, "Acme needs your permission again. Please reconnect."),
+            (RateLimit, None, &support, "Acme limits requests just now. Please wait a minute, then try again."),
+            (
+                RateLimit,
+                Some(Duration::from_secs(61)),
+                &support,
+                "Acme limits requests just now. Please wait 2 minutes, then try again.",
+            ),
+            (
+                RateLimit,
+                minutes(120),
+                &support,
+                "Acme limits requests just now. Please wait 120 minutes, then try again.",
+            ),
+            (RateLimit, minutes(121), &support, "Acme limits requests just now. Please wait 3 hours, then try again."),
+            (
+                Unknown,
+                None,
+                &support,
+                "Something is wrong with Acme that you cannot mend yourself. Please contact help@acme.example and name this number: req_1",
+            ),
+            (
+                Unknown,
+                None,
+                &nobody,
+                "Something is wrong with Acme that you cannot mend yourself. Please contact the support of this application and name this number: req_1",
+            ),
+        ];
+        for (trouble, wait, support, expected) in table {
+            assert_eq!(Words::of(None).guidance(trouble, Some("Acme"), wait, support), expected);
+        }
+        for language in LANGUAGES {
+            for trouble in Trouble::ALL {
+                let said = Words::of(Some(language)).guidance(trouble, None, minutes(5), &support);
+                assert!(!said.contains(['{', '}']) && said.len() > 40, "{language}: {said}");
+            }
+        }
+        assert_eq!(
+            Words::of(None).guidance(Network, None, None, &support),
+            "The service cannot be reached just now. Nothing is lost; please try again in a moment."
+        );
+        // A name is a name, whatever it looks like.
+        let said = Words::of(None).guidance(Unknown, Some("{contact}\r\n{request}"), None, &support);
+        assert!(said.starts_with("Something is wrong with {contact} {request} that you cannot mend"), "{said}");
     }
 }

@@ -67,6 +67,8 @@ pub enum Refusal {
         connection: ConnectionId,
         /// Why.
         reason: ReauthReason,
+        /// The provider's name.
+        provider: String,
         /// What is to be told.
         sentence: String,
         /// Where the subject can reconnect.

@@ -51,15 +51,20 @@ pub enum Link {
 pub fn mark(connection: &Connection) -> i64 {
     match &connection.life.status {
         Status::NeedsReauth { since, .. } | Status::Disconnected { since, .. } => since.as_millis(),
-        // A warning is told before the verdict: its link must outlive neither the episode nor the verdict's own link.
-        Status::Connected => connection.life.episode.as_ref().map_or(0, |episode| episode.since.as_millis()),
+        // A warning is told before the verdict: its link must outlive neither the episode nor the verdict's own link. An end
+        // that was told of is no trouble yet, and reason enough.
+        Status::Connected => {
+            let episode = connection.life.episode.as_ref().map(|episode| episode.since);
+            episode.or(connection.life.end_told).map_or(0, Timestamp::as_millis)
+        }
     }
 }
 
 /// Whether a reconnect link is still for what it was made for.
 pub fn is_for_now(connection: &Connection, link_mark: i64) -> bool {
-    let episode = connection.life.episode.as_ref().map(|episode| episode.since.as_millis());
-    mark(connection) == link_mark || episode == Some(link_mark)
+    let life = &connection.life;
+    let reasons = [life.episode.as_ref().map(|episode| episode.since), life.end_told];
+    mark(connection) == link_mark || reasons.into_iter().flatten().any(|reason| reason.as_millis() == link_mark)
 }
 
 /// Whether a link alone is safe for a reconnect: only where just the known account is accepted.

@@ -13,10 +13,10 @@ use super::access::{Caller, Who};
 use super::connect::{Plan, account_name, return_url};
 use super::connections::Seen;
 use super::error::Refusal;
-use super::health::{ConnectionHealth, HealthAction, health};
+use super::health::{ConnectionHealth, HealthAction, Reader, health};
 use super::links::{can_reconnect_by_link, mark};
 use super::preferences::Wishes;
-use crate::notify::words::Words;
+use crate::notify::words::{Support, Words};
 
 /// How long a person may take from the list to the provider.
 const RECONNECT_LINK: std::time::Duration = std::time::Duration::from_secs(3600);
@@ -77,20 +77,21 @@ impl Service {
     /// [`Refusal::StorageUnavailable`].
     pub async fn own_connections(&self, own: &Own) -> Result<Vec<OwnConnection>, Refusal> {
         let now = self.now();
+        let reader = Reader { words: own.words, support: Support { contact: None, request: &own.caller.request_id } };
         let look = |seen: &Seen| {
             let connection = &*seen.connection;
             OwnConnection {
                 id: connection.id.clone(),
                 account: connection.account.as_ref().map(account_name),
                 label: connection.label.clone(),
-                health: health(seen, &self.links, self.link_end(&seen.integration), now),
+                health: health(seen, &reader, &self.links, self.link_end(&seen.integration), now),
                 can_reconnect: can_reconnect(seen),
             }
         };
         let mut all: Vec<OwnConnection> = self.of_subject(&own.caller, &own.subject).await?.iter().map(look).collect();
         all.sort_by_key(|one| match one.health.action {
             HealthAction::Reconnect => 0,
-            HealthAction::Wait | HealthAction::FixIntegration => 1,
+            HealthAction::Wait | HealthAction::Retry | HealthAction::FixIntegration | HealthAction::ContactSupport => 1,
             HealthAction::None => 2,
         });
         Ok(all)

@@ -16,6 +16,7 @@ use super::Service;
 use super::access::Caller;
 use super::error::Refusal;
 use super::subjects::PersonHealth;
+use crate::notify::words::Support;
 
 /// Onlookers at once; each holds a connection and a task.
 const MOST: usize = 2048;
@@ -113,6 +114,10 @@ pub struct Onlooker {
     service: Service,
     caller: Caller,
     place: Place,
+    /// What the browser likes best.
+    language: Option<&'static str>,
+    /// Whom the person can ask, and what about.
+    support: (Option<String>, String),
     told: Option<PersonHealth>,
 }
 
@@ -121,11 +126,18 @@ impl Service {
     ///
     /// # Errors
     /// [`Refusal::RateLimited`] when too many do.
-    pub fn look_on(&self, caller: &Caller, subject: &SubjectId) -> Result<Onlooker, Refusal> {
+    pub fn look_on(
+        &self,
+        caller: &Caller,
+        subject: &SubjectId,
+        language: Option<&'static str>,
+        support: Support<'_>,
+    ) -> Result<Onlooker, Refusal> {
         let why = "Too many pages follow this subject, or the service as a whole; ask from time to time instead.";
         let full = Refusal::RateLimited { why, retry_after: Duration::from_secs(30) };
         let place = self.onlookers.add(subject).ok_or(full)?;
-        Ok(Onlooker { service: self.clone(), caller: caller.clone(), place, told: None })
+        let support = (support.contact.map(str::to_owned), support.request.to_owned());
+        Ok(Onlooker { service: self.clone(), caller: caller.clone(), place, language, support, told: None })
     }
 }
 
@@ -140,7 +152,9 @@ impl Onlooker {
             if !self.service.access.is_still_good(&self.caller) {
                 return None;
             }
-            let health = self.service.health(&self.caller, &self.place.subject).await.ok()?;
+            let support = Support { contact: self.support.0.as_deref(), request: &self.support.1 };
+            let looked = self.service.health(&self.caller, &self.place.subject, self.language, support).await;
+            let health = looked.ok()?;
             if self.told.as_ref().is_none_or(|told| !told.reads_like(&health)) {
                 self.told = Some(health.clone());
                 return Some(health);

@@ -11,10 +11,11 @@ use super::audit::line;
 use super::connections::{Filter, Seen};
 use super::disconnect::{Revocation, may_revoke};
 use super::error::Refusal;
-use super::health::health;
 pub use super::health::{ConnectionHealth, HealthAction};
+use super::health::{Reader, health};
 use super::page::Window;
 use super::sweep::Pass;
+use crate::notify::words::{Support, Words, spoken};
 
 /// How a subject's connections are doing.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub struct PersonHealth {
     pub subject: SubjectId,
     /// Whether nobody has to do anything.
     pub healthy: bool,
+    /// The language of the sentences.
+    pub language: &'static str,
     /// One line for all.
     pub message: String,
     /// Each connection.
@@ -39,7 +42,7 @@ impl PersonHealth {
             };
             health.connections.iter().map(read)
         }
-        self.message == other.message && read(self).eq(read(other))
+        (self.language, &self.message) == (other.language, &other.message) && read(self).eq(read(other))
     }
 }
 
@@ -55,23 +58,29 @@ pub struct Forgotten {
 }
 
 impl Service {
-    /// How a subject's connections are doing, as far as the caller may see them.
+    /// How a subject's connections are doing, as far as the caller may see them: in the subject's language, or `language`
+    /// where nothing is known of that.
     ///
     /// # Errors
     /// [`Refusal::StorageUnavailable`].
-    pub async fn health(&self, caller: &Caller, subject: &SubjectId) -> Result<PersonHealth, Refusal> {
+    pub async fn health(
+        &self,
+        caller: &Caller,
+        subject: &SubjectId,
+        language: Option<&str>,
+        support: Support<'_>,
+    ) -> Result<PersonHealth, Refusal> {
         let now = self.now();
+        let known = self.store.reach(subject).await?.contact.language;
+        let language = spoken(known.as_deref().or(language));
+        let words = Words::of(Some(language));
         let all = self.of_subject(caller, subject).await?;
-        let look = |seen: &Seen| health(seen, &self.links, self.link_end(&seen.integration), now);
+        let reader = Reader { words, support };
+        let look = |seen: &Seen| health(seen, &reader, &self.links, self.link_end(&seen.integration), now);
         let connections: Vec<ConnectionHealth> = all.iter().map(look).collect();
-        let waiting = connections.iter().find(|one| one.action == HealthAction::Reconnect);
-        let trouble = connections.iter().find(|one| one.action != HealthAction::None);
-        let message = match (waiting, trouble) {
-            (Some(one), _) | (None, Some(one)) => one.message.clone(),
-            (None, None) if connections.iter().any(|one| one.connected) => "Everything is connected.".to_owned(),
-            (None, None) => "Nothing is connected.".to_owned(),
-        };
-        Ok(PersonHealth { subject: subject.clone(), healthy: trouble.is_none(), message, connections })
+        let healthy = connections.iter().all(|one| one.action == HealthAction::None);
+        let message = one_line(&connections, words);
+        Ok(PersonHealth { subject: subject.clone(), healthy, language, message, connections })
     }
 
     /// Refreshes whatever of a subject is due.
@@ -133,5 +142,19 @@ impl Service {
         let filter = Filter { subject: Some(subject.clone()), ..Filter::default() };
         let window = Window { limit: Window::MOST, after: None };
         Ok(self.list_connections(caller, &filter, &window).await?.items)
+    }
+}
+
+/// One line for all: what the person can do comes before what passes by itself.
+fn one_line(connections: &[ConnectionHealth], words: &Words) -> String {
+    let waiting: Vec<&ConnectionHealth> =
+        connections.iter().filter(|one| one.action == HealthAction::Reconnect).collect();
+    let trouble = connections.iter().find(|one| one.action != HealthAction::None);
+    match (waiting.as_slice(), trouble) {
+        ([one], _) => one.message.clone(),
+        ([], Some(one)) => one.message.clone(),
+        ([], None) if connections.iter().any(|one| one.connected) => words.health("all", ""),
+        ([], None) => words.health("none", ""),
+        (several, _) => words.several_need(&several.iter().map(|one| one.provider.as_str()).collect::<Vec<_>>()),
     }
 }

@@ -145,6 +145,7 @@ impl Service {
         Refusal::NeedsReauth {
             connection: connection.id.clone(),
             reason,
+            provider: provider_name(integration).to_owned(),
             sentence: why(provider_name(integration), reason, detail, since),
             reconnect_url: link.map(|link| link.expose().to_owned()),
         }

@@ -66,6 +66,25 @@ impl Store {
         self.read(move |sql, _| sql.all(text, values![integration, since, limit], row::connection)).await
     }
 
+    /// Connections of an integration that have been due for longest, at most `limit`.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn longest_due(
+        &self,
+        integration: &IntegrationName,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Connection>, StoreError> {
+        let integration = integration.clone();
+        let text = concat!(
+            columns!(),
+            "WHERE l.integration = ?1 AND l.status = 'connected' AND l.next_at IS NOT NULL AND l.next_at <= ?2 \
+             ORDER BY l.next_at LIMIT ?3"
+        );
+        self.read(move |sql, _| sql.all(text, values![integration, now, limit], row::connection)).await
+    }
+
     /// A page of connections in the order of their ids, of those that fit the filter and that `keep` keeps. What is
     /// derived from the clock (freshness) is for `keep`. A page may hold fewer than `limit` and still have a next one.
     ///

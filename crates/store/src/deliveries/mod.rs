@@ -22,7 +22,7 @@ pub use claim::Claimed;
 pub use end::Outcome;
 pub use list::Redelivered;
 pub(crate) use list::{clean, erase, erase_connection};
-pub(crate) use write::{of_event, of_notice};
+pub(crate) use write::{is_wanted, of_event, of_notice};
 
 /// The channel of endpoints that get signed messages; the target is the endpoint.
 pub const WEBHOOK: &str = "webhook";

@@ -1,6 +1,6 @@
 //! Who is to be told of an event or a notice: decided in the transaction that writes it.
 
-use evergrant_core::id::{DeliveryId, EventId, NoticeId, WebhookId};
+use evergrant_core::id::{DeliveryId, EventId, NoticeId, SubjectId, WebhookId};
 use evergrant_core::notice::NoticeKind;
 use evergrant_core::telling::{Channel, KINDS, Preferences, is_for_everybody, notice_of};
 use evergrant_core::time::Timestamp;
@@ -75,6 +75,12 @@ pub(crate) fn of_event(
 fn preferred(tx: &Tx<'_>, about: About<'_>, kind: &str) -> Result<Option<bool>, StoreError> {
     let (Some(subject), Some(notice)) = (about.subject, notice_of(kind)) else { return Ok(None) };
     Ok(preferences(tx, subject.as_str())?.said(notice, Channel::Webhook))
+}
+
+/// Whether a person wants a kind that nobody gets by default, in the application or by mail.
+pub(crate) fn is_wanted(tx: &Tx<'_>, subject: &SubjectId, kind: NoticeKind) -> Result<bool, StoreError> {
+    let wanted = preferences(tx, subject.as_str())?;
+    Ok([Channel::InApp, Channel::Email].into_iter().any(|channel| wanted.wants(kind, channel)))
 }
 
 fn preferences(tx: &Tx<'_>, subject: &str) -> Result<Preferences, StoreError> {

@@ -6,12 +6,14 @@ use std::time::Duration;
 use evergrant_core::connection::{Account, Connection, Life};
 use evergrant_core::grant::Grant;
 use evergrant_core::id::ConnectionId;
+use evergrant_core::notice::NoticeKind;
 use evergrant_core::planted::{self, Bug};
 use evergrant_core::time::Timestamp;
 
 use super::attempts::{self, AttemptResult, End};
 use super::{Committed, Leased, RefreshedFrom, SuccessCommit, VerdictCommit, VerdictCommitted, spares};
 use crate::db::values;
+use crate::deliveries;
 use crate::error::StoreError;
 use crate::events::{self, About, NewEvent};
 use crate::grants;
@@ -113,6 +115,11 @@ fn success(
     attempts::end(tx, &commit.attempt, from, &shared.node, &end(AttemptResult::Stored), now)?;
     let record = reread(tx, id)?;
     tell(tx, shared, &record.connection, &guard.status, (&commit.notices, &commit.events), now)?;
+    // Who hears that it works again has heard that it was renewed.
+    if commit.notices.is_empty() && deliveries::is_wanted(tx, &record.connection.subject, NoticeKind::Refreshed)? {
+        let renewed = [NewNotice::new(NoticeKind::Refreshed, now)];
+        notices::write(tx, shared, About::connection(&record.connection), &renewed, now)?;
+    }
     attempts::count(tx, &record.connection.integration, class, now)?;
     Ok(Committed::Stored { grant: Durable::committed(commit.grant), record })
 }

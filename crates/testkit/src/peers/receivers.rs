@@ -23,8 +23,14 @@ pub struct Receivers {
 pub struct ReceiversAbout {
     /// Where messages go: `/hook/{name}`, `/slack`, `/discord`.
     pub url: String,
-    /// The port of the mail server on 127.0.0.1.
+    /// The port of the mail server on 127.0.0.1 that knows no TLS.
     pub smtp_port: u16,
+    /// The port of the one that wants STARTTLS and a login.
+    pub starttls_port: u16,
+    /// The port of the one that speaks TLS from the start and wants a login.
+    pub smtps_port: u16,
+    /// The authority that vouches for both of these, as PEM; they are 127.0.0.1 by their certificate.
+    pub ca: String,
 }
 
 impl Receivers {
@@ -92,6 +98,14 @@ impl Receivers {
     pub async fn chats(&self, name: &str) -> Result<Vec<Value>, HttpError> {
         let all = self.came("chats").await?;
         Ok(all.into_iter().filter(|one| one["chat"] == name).collect())
+    }
+
+    /// Mails that were begun and logins that were tried at the mail servers, each with or without TLS.
+    ///
+    /// # Errors
+    /// When the peer does not answer.
+    pub async fn said(&self) -> Result<Vec<Value>, HttpError> {
+        self.came("said").await
     }
 
     async fn came(&self, what: &str) -> Result<Vec<Value>, HttpError> {

@@ -71,7 +71,10 @@ impl OauthToolkit {
 
 pub(super) async fn install(dir: &Path) -> Result<(), PeerError> {
     let _one_at_a_time = INSTALLING.lock().await;
-    if dir.join(".venv/bin/python").exists() && dir.join(".venv/.installed-from.txt").exists() {
+    let (lock, stamp) = (dir.join("requirements.txt"), dir.join(".venv/.installed-from.txt"));
+    // What was installed from another list is installed anew.
+    let same = std::fs::read(&stamp).ok().is_some_and(|from| std::fs::read(&lock).is_ok_and(|lock| lock == from));
+    if same && dir.join(".venv/bin/python").exists() {
         return Ok(());
     }
     let mut venv = Command::new("python3");
@@ -81,6 +84,5 @@ pub(super) async fn install(dir: &Path) -> Result<(), PeerError> {
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]);
     pip.args(["--only-binary", ":all:", "--require-hashes", "--requirement", "requirements.txt"]);
     done(pip, "pip", dir).await?;
-    let (lock, stamp) = (dir.join("requirements.txt"), dir.join(".venv/.installed-from.txt"));
     std::fs::copy(lock, stamp).map(drop).map_err(|source| PeerError::Run { program: "pip", source })
 }

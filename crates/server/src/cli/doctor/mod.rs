@@ -3,6 +3,7 @@
 //! What needs the database goes through the API's handlers, at the running service or here. Stored values are opened
 //! here only: no API shows them.
 
+mod channels;
 mod integrations;
 mod machine;
 mod report;
@@ -38,7 +39,7 @@ impl Doctor {
 
     async fn checks(&self, console: &Console) -> Result<Vec<Check>> {
         if let Some(client) = self.place.remote.given(console)? {
-            return self.there(&client, console).await;
+            return self.there(&client, console, None).await;
         }
         let config = match Config::load(&self.place.flags, &console.environment) {
             Ok(config) => config,
@@ -54,6 +55,8 @@ impl Doctor {
             machine::master_key(&config),
             machine::widget(&config),
         ];
+        let outside = channels::Outside::of(&config);
+        checks.extend(outside.named(&config.channels).await);
         if config.is_untouched() {
             checks.push(Check::skipped("database", format!("{} is not there", config.database)));
             return Ok(checks);
@@ -64,22 +67,29 @@ impl Doctor {
             Err(StartError::MasterKey(_)) => checks.push(Check::skipped("database", "does not open without its key")),
             Ok(app) => {
                 let client = Client::Here(app);
-                let looked = here(&client, console).await;
+                let looked = here(&client, console, &outside).await;
                 client.close().await;
                 checks.extend(looked?);
             }
             Err(error) if error.is_in_use() => {
                 let client = self.place.holder(&error, listen, console)?;
-                checks.extend(self.there(&client, console).await?);
+                checks.extend(self.there(&client, console, Some(&outside)).await?);
             }
             Err(error) => checks.push(does_not_open(&error)),
         }
         Ok(checks)
     }
 
-    async fn there(&self, client: &Client, console: &Console) -> Result<Vec<Check>> {
+    /// `outside`: how this machine reaches others, where the service runs on it.
+    async fn there(
+        &self,
+        client: &Client,
+        console: &Console,
+        outside: Option<&channels::Outside>,
+    ) -> Result<Vec<Check>> {
         let mut checks = vec![ready(client).await?, adopted(client).await?];
         checks.extend(what_is_registered(client, console).await?);
+        checks.push(channels::endpoints(client, outside).await?);
         let why = "a running service shows none; run the doctor on the data folder while it is stopped";
         checks.push(Check::skipped("stored_values", why));
         Ok(checks)
@@ -162,13 +172,14 @@ async fn ready(client: &Client) -> Result<Check> {
     }
 }
 
-async fn here(client: &Client, console: &Console) -> Result<Vec<Check>> {
+async fn here(client: &Client, console: &Console, outside: &channels::Outside) -> Result<Vec<Check>> {
     let mut checks = vec![
         adopted(client).await?,
         Check::of("database", "opens, and is of this version", Vec::new()),
         Check::of("key_ring", "the master key opens it", Vec::new()),
     ];
     checks.extend(what_is_registered(client, console).await?);
+    checks.push(channels::endpoints(client, Some(outside)).await?);
     let Some(app) = client.app() else { return Ok(checks) };
     if let Some(nodes) = app.service().store.nodes() {
         // This command is one of them while it runs.

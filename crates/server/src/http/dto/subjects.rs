@@ -6,6 +6,7 @@ use evergrant_core::id::{ConnectionId, IntegrationName, NoticeId, SubjectId};
 use evergrant_core::notice::NoticeKind;
 use evergrant_core::schedule::Freshness;
 use evergrant_core::secret::kind;
+use evergrant_core::telling::Trouble;
 use evergrant_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -21,6 +22,8 @@ pub struct SubjectHealth {
     pub subject: SubjectId,
     /// Whether nobody has to do anything.
     pub healthy: bool,
+    /// The language of the sentences: `en`, `de` or `es`.
+    pub language: String,
     /// One line for all.
     pub message: String,
     /// Each connection.
@@ -47,8 +50,18 @@ pub struct HealthEntry {
     pub freshness: Freshness,
     /// What is to be done.
     pub action: HealthAction,
-    /// In words.
+    /// Which of four kinds of trouble it is: `network`, `reconnect`, `rate_limit` or `unknown`; left out where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "reconnect")]
+    pub trouble: Option<Trouble>,
+    /// In words for the person, in the subject's language.
     pub message: String,
+    /// In how many seconds it is tried again, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u64>,
+    /// Whom to ask, where only somebody else can help and the configuration names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub support_contact: Option<String>,
     /// Where to reconnect, if that is what is to be done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

@@ -13,6 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::{Answer, show};
 use crate::http::shell::Shell;
+use crate::notify::words::Support;
 use crate::service::access::Caller;
 use crate::service::onlookers::Onlooker;
 
@@ -30,9 +31,15 @@ pub fn is_wanted(headers: &HeaderMap) -> bool {
 }
 
 /// How a subject's connections are doing, now and whenever that has changed.
-pub fn health(shell: &Shell, caller: &Caller, subject: &SubjectId) -> Answer<Response> {
+pub fn health(
+    shell: &Shell,
+    caller: &Caller,
+    subject: &SubjectId,
+    language: Option<&'static str>,
+    support: Support<'_>,
+) -> Answer<Response> {
     let service = shell.service();
-    let onlooker = service.look_on(caller, subject)?;
+    let onlooker = service.look_on(caller, subject, language, support)?;
     // One that is not taken yet holds up the next look: a slow client hears less, and never old news.
     let (sender, receiver) = channel(1);
     service.tasks.spawn(pump(onlooker, sender));

@@ -7,7 +7,7 @@ use evergrant_core::secret::OneTime;
 use http::HeaderMap;
 
 use super::flow::{about, redirect, value_of};
-use super::unsubscribe::language;
+use crate::http::conventions::language;
 use crate::http::my_pages::{self, Place};
 use crate::http::openapi::tag;
 use crate::http::shell::Shell;

@@ -17,6 +17,7 @@ use crate::http::dto::{
     MasterKeyRotated, NewConnectSession, NewIntegration, NewKey, NotificationView, OnTheWire, OutcomeCount,
     Preferences, ProviderSummary, QuietHoursView, Scopes, Stats, SubjectHealth, Sweep, SweepEntry, TokenAnswer,
 };
+use crate::http::problem::whole_seconds;
 use crate::service::Service;
 use crate::service::access::{Scope, permissions};
 use crate::service::connect::{Made, Order as ConnectOrder, Status as SessionStatus, Wish};
@@ -383,12 +384,16 @@ pub fn health(health: PersonHealth) -> SubjectHealth {
         status: one.status,
         freshness: one.freshness,
         action: one.action,
+        trouble: one.trouble,
         message: one.message,
+        retry_after: one.retry_after.map(whole_seconds),
+        support_contact: one.support_contact,
         reconnect_url: one.reconnect_url.map(OnTheWire),
     };
     SubjectHealth {
         subject: health.subject,
         healthy: health.healthy,
+        language: health.language.to_owned(),
         message: health.message,
         items: health.connections.into_iter().map(entry).collect(),
     }

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use std::time::Duration;
 use utoipa::IntoParams;
 
-use super::unsubscribe::language;
 use super::{Answer, live, show};
+use crate::http::conventions::{REQUEST_ID, language};
 use crate::http::dto::{
     Erased, NotificationView, OnTheWire, Page, Preferences, ProblemBody, SubjectHealth, SubjectRefresh,
     SubjectRefreshed, SubjectSession,
@@ -19,13 +19,14 @@ use crate::http::openapi::tag;
 use crate::http::paging;
 use crate::http::shell::Shell;
 use crate::http::strict::{self, InPath, OptionalJson, Params};
+use crate::notify::words::Support;
 use crate::service::access::Caller;
 
 /// How a subject's connections are doing
 ///
-/// One line for all and one entry each, in words for people, with a link where the person should act. With
-/// `accept: text/event-stream` it follows live: the same document as an event `health`, now and whenever it reads otherwise,
-/// until the session ends.
+/// One line for all and one entry each, in words for people, with a link where the person should act. In the subject's
+/// language, else in the one that `accept-language` likes best. With `accept: text/event-stream` it follows live: the same
+/// document as an event `health`, now and whenever it reads otherwise, until the session ends.
 #[utoipa::path(get, path = "/v1/subjects/{subject}/health", tag = tag::SUBJECTS, params(("subject" = String, Path, description = "The subject")),
     responses((status = 200, description = "How they are doing; or a live stream of it", body = SubjectHealth), (status = 429, description = "Too many streams", body = ProblemBody)))]
 pub async fn health(
@@ -34,11 +35,18 @@ pub async fn health(
     InPath(subject): InPath<SubjectId>,
     headers: HeaderMap,
 ) -> Answer<Response> {
+    let (language, support) = (language(&headers), support(&shell, &headers));
     if live::is_wanted(&headers) {
-        return live::health(&shell, &caller, &subject);
+        return live::health(&shell, &caller, &subject, language, support);
     }
-    let health = shell.service().health(&caller, &subject).await?;
+    let health = shell.service().health(&caller, &subject, language, support).await?;
     Ok(Json(show::health(health)).into_response())
+}
+
+/// Whom a person can ask, and what about.
+fn support<'a>(shell: &'a Shell, headers: &'a HeaderMap) -> Support<'a> {
+    let request = headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+    Support { contact: shell.support_contact(), request }
 }
 
 /// Refresh whatever of a subject is due
@@ -50,12 +58,13 @@ pub async fn refresh(
     State(shell): State<Shell>,
     caller: Caller,
     InPath(subject): InPath<SubjectId>,
+    headers: HeaderMap,
     OptionalJson(how): OptionalJson<SubjectRefresh>,
 ) -> Answer<Json<SubjectRefreshed>> {
     let service = shell.service();
     let each = service.refresh_subject(&caller, &subject, how.due_within.map(Duration::from_secs)).await?;
-    let health = show::health(service.health(&caller, &subject).await?);
-    Ok(Json(SubjectRefreshed { connections: show::passes(each), health }))
+    let health = service.health(&caller, &subject, language(&headers), support(&shell, &headers)).await?;
+    Ok(Json(SubjectRefreshed { connections: show::passes(each), health: show::health(health) }))
 }
 
 /// Forget a subject

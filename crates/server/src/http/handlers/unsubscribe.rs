@@ -3,20 +3,14 @@
 use axum::extract::State;
 use axum::response::Response;
 use evergrant_core::secret::OneTime;
-use http::header::ACCEPT_LANGUAGE;
 use http::{HeaderMap, StatusCode};
 
+use crate::http::conventions::language;
 use crate::http::openapi::tag;
 use crate::http::pages::{self, Frame, ResultPage, UnsubscribePage};
 use crate::http::shell::Shell;
 use crate::http::strict::InPath;
-use crate::notify::words::accepted;
 use crate::service::error::Refusal;
-
-/// The language that a browser likes best, among ours.
-pub fn language(headers: &HeaderMap) -> Option<&'static str> {
-    headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).and_then(accepted)
-}
 
 /// The page of a link that ends mails
 ///

@@ -1,10 +1,11 @@
-//! What will go wrong, told to the operator before it does: client secrets that end, too many grants of one account, grants
-//! that die young again and again. Of refresh tokens with a fixed end the lifecycle itself tells the person.
+//! What will go wrong, told to the operator before it does: client secrets that end, refresh tokens that die of idleness, too
+//! many grants of one account, grants that die young again and again. Of refresh tokens with a fixed end the lifecycle itself tells the person.
 
 use std::time::Duration;
 
 use evergrant_core::connection::Connection;
 use evergrant_core::integration::Integration;
+use evergrant_core::schedule;
 use evergrant_core::time::Timestamp;
 use evergrant_store::Event;
 use tokio::sync::broadcast::error::RecvError;
@@ -14,6 +15,8 @@ use crate::service::error::Refusal;
 
 /// So many grants that died at the same young age are no accident.
 const PATTERN: usize = 3;
+/// Of so many connections that have been due for longest it is looked when they end.
+const FIRST: usize = 50;
 /// They are counted over this time.
 const PATTERN_SPAN: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -25,7 +28,7 @@ pub async fn run(service: Service) {
         let now = service.now();
         if look_at <= now {
             look_at = now.plus(service.telling.numbers.look_ahead_every.duration());
-            service.look_at_secrets().await;
+            service.look_at_ends().await;
         }
         tokio::select! {
             () = service.stop.cancelled() => return,
@@ -40,10 +43,13 @@ pub async fn run(service: Service) {
 }
 
 impl Service {
-    async fn look_at_secrets(&self) {
+    async fn look_at_ends(&self) {
         for integration in self.store.integrations() {
             if let Err(refusal) = self.tell_secret_end(&integration).await {
                 tracing::warn!(%refusal, "the end of a client secret could not be told; it is tried again");
+            }
+            if let Err(refusal) = self.tell_idle_end(&integration).await {
+                tracing::warn!(%refusal, "the end of idle refresh tokens could not be told; it is tried again");
             }
         }
     }
@@ -111,6 +117,38 @@ impl Service {
              one account live at one client: each further one ends the oldest without a word. Let them share a connection."
         );
         self.alert_about(&integration.name, integration.updated_at, "integration.grant_limit", &what).await.map(drop)
+    }
+
+    /// Refresh tokens that die of idleness, because for half of the time in which they should have been renewed nothing could be.
+    async fn tell_idle_end(&self, integration: &Integration) -> Result<(), Refusal> {
+        let Some(limit) = integration.provider.idle_limit() else { return Ok(()) };
+        let Some(why) = self.standstill(integration) else { return Ok(()) };
+        let now = self.now();
+        let longest_due = self.store.longest_due(&integration.name, now, FIRST).await?;
+        let facts = longest_due.iter().filter_map(|connection| connection.life.grant.as_ref());
+        let ends = facts.filter_map(|facts| schedule::idle_end(facts, &integration.provider));
+        let Some(first) = ends.filter(|end| now < *end).min() else { return Ok(()) };
+        if now < first.minus(schedule::idle_reserve(limit) / 2) {
+            return Ok(());
+        }
+        let what = format!(
+            "{why}, and the provider ends refresh tokens that are not used for {} days: the first of them on {first}, unless it is \
+             renewed before. Their people would have to reconnect.",
+            limit.as_secs() / 86_400
+        );
+        // Told once for each change of the integration, as long as it lasts.
+        self.alert_about(&integration.name, integration.updated_at, "integration.idle_limit", &what).await.map(drop)
+    }
+
+    /// Why nothing at all is renewed, as the beginning of a sentence; none where something is.
+    fn standstill(&self, integration: &Integration) -> Option<&'static str> {
+        if integration.paused {
+            return Some("This integration is paused");
+        }
+        if integration.health.is_misconfigured() {
+            return Some("The provider refuses the OAuth client");
+        }
+        self.refresher.breaker_open(&integration.name).then_some("The provider does not answer")
     }
 
     /// The operator hears of the end of the last secret a month before, and again when only a quarter of that is left.

@@ -26,6 +26,15 @@ async fn all_refused() -> (World, Vec<String>) {
     world.until_event("integration.verdicts_suspended").await;
     let told = events(&world).await.iter().filter(|kind| *kind == "integration.verdicts_suspended").count();
     assert_eq!(told, 1);
+    let list = world.get("/v1/events?limit=100").await.json();
+    let listed = list["items"].as_array().expect("a list").iter();
+    let what = listed
+        .filter(|event| event["type"] == "integration.verdicts_suspended")
+        .map(|event| event["data"]["what"].to_string());
+    let what: String = what.collect();
+    for words in ["hardly their people's doing", "Nobody was told, every token was kept", "tried again in 30 minutes"] {
+        assert!(what.contains(words), "in words, and what to do: {what}");
+    }
     (world, ids)
 }
 

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::Told;
+use evergrant_testkit::http::Http;
+
+use super::{MAIL, Told};
 use crate::world::text;
 
 #[tokio::test]
@@ -51,8 +53,9 @@ async fn a_person_who_agrees_to_less_than_before_is_told_of() {
 
 #[tokio::test]
 async fn a_refresh_token_whose_end_is_fixed_is_told_of_a_week_before_and_renewed_until_then() {
-    let told = Told::with("").await;
+    let told = Told::with(&format!("[notices]\nmail_delay = 0\n{MAIL}")).await;
     told.endpoint("app", json!({})).await;
+    told.reach("user-1", json!({ "email": "alice@mail.example" })).await;
     told.world.judge.register(evergrant_testkit::ClientConfig::new("acme"));
     let mut provider = told.world.judge.catalogue_json("acme").expect("it was registered just now");
     provider["refresh_lifetime"] = json!(30 * 86_400);
@@ -74,6 +77,57 @@ async fn a_refresh_token_whose_end_is_fixed_is_told_of_a_week_before_and_renewed
     told.world.clock.forward(86_400);
     told.world.token(&id, "").await;
     assert_eq!(kinds().await.len(), 2);
+
+    // The way to renew it stands in each of them, and is good once.
+    let link = text(&taken[1]["body"]["data"]["reconnect_url"]);
+    assert!(link.contains("/connect/"), "{taken:#?}");
+    let mail = told.mails(1).await.remove(0);
+    assert!(text(&mail["text"]).contains("/connect/"), "{mail}");
+    let notice = told.world.get("/v1/subjects/user-1/notifications").await.json()["items"][0].clone();
+    assert!(text(&notice["reconnect_url"]).contains("/connect/"), "{notice}");
+    let page = crate::world::agree(&mut evergrant_testkit::browser::Browser::new(), &link, "alice").await;
+    assert_eq!(page.status(), 200, "{}", page.text());
+    let renewed = told.world.connection(&id).await;
+    let end = evergrant_core::time::Timestamp::parse_rfc3339(&text(&renewed["refresh_token_expires_at"])).unwrap();
+    assert!(end > told.world.service.now().plus(std::time::Duration::from_secs(29 * 86_400)), "{renewed}");
+    let spent = Http::new(&link).get("").await.unwrap();
+    assert!(spent.status >= 400, "{}", spent.text());
+    let notice = told.world.get("/v1/subjects/user-1/notifications").await.json()["items"][0].clone();
+    assert!(notice.get("reconnect_url").is_none(), "{notice}");
+    told.world.stop().await;
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_will_die_of_idleness_is_told_of_while_there_is_time() {
+    let told = Told::with("[notices]\nlook_ahead_every = 3600\n").await;
+    told.endpoint("app", json!({})).await;
+    told.world.judge.register(evergrant_testkit::ClientConfig::new("acme"));
+    let mut provider = told.world.judge.catalogue_json("acme").expect("it was registered just now");
+    // As Xero's: renewed six days before at the latest; three of them in vain are a reason to speak.
+    provider["refresh_lifetime"] = json!(60 * 86_400);
+    provider["refresh_lifetime_kind"] = json!("sliding");
+    told.world.integration(evergrant_testkit::ClientConfig::new("acme"), json!({ "provider": provider })).await;
+    let id = told.world.connect("acme", "user-1", "alice").await;
+    assert_eq!(told.world.patch("/v1/integrations/acme", &json!({ "paused": true })).await.status, 200);
+    told.world.clock.forward(56 * 86_400);
+    told.world.clock.forward(3601);
+    for _ in 0..5 {
+        crate::waiting::pass(std::time::Duration::from_millis(60)).await;
+        assert!(!super::types(&told.taken_now("app").await).contains(&"integration.idle_limit".to_owned()));
+    }
+    told.world.clock.forward(86_400 + 3600);
+    let alert = told.taken_of("app", "integration.idle_limit").await;
+    let words = text(&alert["body"]["data"]["what"]);
+    assert!(words.starts_with("This integration is paused") && words.contains("60 days"), "{words}");
+    for _ in 0..4 {
+        told.world.clock.forward(3601);
+    }
+    // It goes on, and the token is renewed in time: nothing more is said, and nobody else was told.
+    assert_eq!(told.world.patch("/v1/integrations/acme", &json!({ "paused": false })).await.status, 200);
+    told.world.until(&id, |connection| connection["refresh_count"].as_u64() > Some(0)).await;
+    let kinds = super::types(&told.taken_now("app").await);
+    assert_eq!(kinds.iter().filter(|kind| *kind == "integration.idle_limit").count(), 1, "{kinds:?}");
+    assert!(!kinds.contains(&"connection.expiring".to_owned()), "{kinds:?}");
     told.world.stop().await;
 }
 

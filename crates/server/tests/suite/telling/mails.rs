@@ -7,9 +7,9 @@ use super::{DEAD, MAIL, Told};
 use crate::waiting::{LONG, wait_for};
 use crate::world::{agree, text};
 
-const AT_ONCE: &str = "[refresh]\nbackground = false\nforce_interval = 0\n[notices]\nmail_delay = 0\n";
+pub const AT_ONCE: &str = "[refresh]\nbackground = false\nforce_interval = 0\n[notices]\nmail_delay = 0\n";
 
-fn header(mail: &Value, name: &str) -> String {
+pub fn header(mail: &Value, name: &str) -> String {
     let headers = mail["headers"].as_array().cloned().unwrap_or_default();
     let found = headers.iter().find(|header| text(&header[0]).eq_ignore_ascii_case(name));
     found.map(|header| text(&header[1])).unwrap_or_default()
@@ -255,31 +255,5 @@ async fn only_the_application_sets_an_address_and_what_cannot_be_is_refused() {
     agree(&mut evergrant_testkit::browser::Browser::new(), &link, "seven").await;
     let known = told.world.get("/v1/subjects/user-7/preferences").await.json();
     assert_eq!(known["contact"]["email"], "seven@mail.example", "{known}");
-    told.world.stop().await;
-}
-
-#[tokio::test]
-async fn a_server_that_wants_a_password_gets_it_and_one_that_does_not_take_it_is_told_to_the_operator() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("password");
-    std::fs::write(&file, "5mtp-s3cret\n").unwrap();
-    let login = format!("username = 'mailer'\npassword_file = '{}'\n", file.display());
-    let told = Told::with(&format!("{AT_ONCE}retries = [60, 60, 60, 60]\n{MAIL}{login}")).await;
-    told.endpoint("app", json!({ "events": ["channel.failed"] })).await;
-    let id = told.connected("acme", "user-1", "alice").await;
-    told.reach("user-1", json!({ "email": "alice@mail.example" })).await;
-    told.receivers.set(&json!({ "smtp": { "login": ["mailer", "another"] } })).await.unwrap();
-    told.refuses("acme", DEAD);
-    told.force(&id).await;
-    let alert = told.taken("app", 1).await.remove(0);
-    assert!(text(&alert["body"]["data"]["what"]).contains("does not accept us"), "{alert}");
-    assert!(!alert.to_string().contains("5mtp-s3cret"));
-    told.receivers.set(&json!({ "smtp": { "login": ["mailer", "5mtp-s3cret"] } })).await.unwrap();
-    let mail = wait_for(LONG, "the mail", async || {
-        told.world.clock.forward(20);
-        told.mails_now().await.pop()
-    })
-    .await;
-    assert_eq!(mail["signed_in"], true);
     told.world.stop().await;
 }

@@ -2,11 +2,19 @@
 
 mod ahead;
 mod chats;
+mod doctor;
+mod health;
 mod hostile;
 mod killed;
+mod loudness;
 mod mails;
+mod many;
+mod nodes;
+mod private;
 mod storms;
 mod webhooks;
+
+use std::collections::BTreeSet;
 
 use evergrant_testkit::peers::Receivers;
 use evergrant_testkit::{Canned, ClientConfig, Fault, FaultRule, JudgeConfig};
@@ -62,10 +70,13 @@ impl Told {
         .await
     }
 
+    /// What was taken so far, each message once: what comes twice under one id is the same (a clock that jumps, or a busy
+    /// machine, ends a try whose answer is on its way).
     pub async fn taken_now(&self, name: &str) -> Vec<Value> {
         let all = self.receivers.hooks(name).await.expect("the receiver answers");
         let taken = |one: &Value| one["status"].as_u64().is_some_and(|status| (200..300).contains(&status));
-        all.into_iter().filter(taken).collect()
+        let mut seen = BTreeSet::new();
+        all.into_iter().filter(taken).filter(|one| seen.insert(text(&one["id"]))).collect()
     }
 
     /// Mails that were taken, once they are so many.

@@ -7,7 +7,7 @@ use crate::browser::{Browser, agree_as};
 use crate::waiting::{LONG, wait_for};
 
 const ALICE: &str = "Alice Arden alice@example.com";
-const DEAD: &str = "Demo Provider is disconnected. Please reconnect.";
+const DEAD: &str = "Demo Provider is disconnected: the permission was withdrawn or has ended. Please reconnect.";
 const TAB: &str = "\u{E004}";
 const ENTER: &str = "\u{E007}";
 
@@ -245,8 +245,8 @@ async fn several_connections_stand_in_one_list_in_the_words_of_the_pages_languag
     world.post(&format!("/v1/connections/{refused}/refresh"), &json!({})).await;
     let browser = Browser::start().await;
     for (language, words, look) in [
-        ("en", ["is connected.", "Please reconnect.", "you need not do anything."], "widget-several"),
-        ("de", ["ist verbunden.", "Bitte verbinden Sie neu.", "Sie müssen nichts tun."], "widget-several-de"),
+        ("en", ["is connected.", "Please reconnect.", "You need not do anything."], "widget-several"),
+        ("de", ["ist verbunden.", "Bitte verbinden Sie neu.", "Sie brauchen nichts zu tun."], "widget-several-de"),
         ("es", ["está conectado.", "Vuelva a conectarlo", "no tiene que hacer nada."], "widget-several-es"),
     ] {
         application.open(&browser, &format!("both?lang={language}")).await;
@@ -255,6 +255,13 @@ async fn several_connections_stand_in_one_list_in_the_words_of_the_pages_languag
         assert!(words.iter().all(|words| shown.contains(words)), "{shown}");
         browser.look(look).await;
     }
+    // Who is told in another language than the page's still reads one language there.
+    let spanish = json!({ "contact": { "language": "es" } });
+    let path = format!("/v1/subjects/{SUBJECT}/preferences");
+    assert_eq!(world.api.json(http::Method::PUT, &path, &spanish).await.unwrap().status, 200);
+    application.open(&browser, "both?lang=en").await;
+    let shown = browser.shows("Demo Provider is disconnected. Please reconnect.").await;
+    assert!(!shown.contains("desconectado"), "{shown}");
     application.world.stop().await;
 }
 
@@ -272,7 +279,7 @@ async fn a_providers_name_that_is_markup_is_shown_as_what_it_is() {
     application.withdraw("odd", "alice", &id).await;
     let browser = Browser::start().await;
     application.open(&browser, "both").await;
-    browser.shows(&format!("{name} is disconnected.")).await;
+    browser.shows(&format!("{name} is disconnected: ")).await;
     let script = "return [...document.querySelectorAll('evergrant-banner, evergrant-connections')]
         .flatMap(one => [...one.shadowRoot.querySelectorAll('img, script, b')]).length;";
     assert_eq!(browser.run(script, &[]).await, Value::from(0));
