@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use evergrant_testkit::http::Http;
+use evergrant_testkit::{Canned, Fault, FaultRule};
 
 use super::{MAIL, Told};
 use crate::world::text;
@@ -165,5 +166,41 @@ async fn grants_that_die_young_again_and_again_and_too_many_of_one_account_are_t
         told.world.connect("acme", subject, "shared").await;
     }
     told.world.until_event("integration.grant_limit").await;
+    told.world.stop().await;
+}
+
+#[tokio::test]
+async fn who_cannot_be_renewed_until_idleness_ends_it_is_told_with_a_link_and_once() {
+    let told = Told::with(&format!("[notices]\nmail_delay = 0\n{MAIL}")).await;
+    told.endpoint("app", json!({})).await;
+    told.reach("user-1", json!({ "email": "alice@mail.example" })).await;
+    told.world.judge.register(evergrant_testkit::ClientConfig::new("acme"));
+    let mut provider = told.world.judge.catalogue_json("acme").expect("it was registered just now");
+    provider["refresh_lifetime"] = json!(60 * 86_400);
+    provider["refresh_lifetime_kind"] = json!("sliding");
+    told.world.integration(evergrant_testkit::ClientConfig::new("acme"), json!({ "provider": provider })).await;
+    let id = told.world.connect("acme", "user-1", "alice").await;
+    let away = Fault::Answer(Canned::new("away", 503, "text/plain", "away"));
+    told.world.judge.fault(FaultRule::lasting(away).client("acme").grant_type("refresh_token"));
+    // It fails from the first hour on, and for eight weeks there is time.
+    for days in [1, 50, 5] {
+        told.world.clock.forward(days * 86_400);
+        told.world.until(&id, |connection| connection["transient_failures"].as_u64() > Some(0)).await;
+    }
+    crate::waiting::pass(std::time::Duration::from_millis(200)).await;
+    assert!(!super::types(&told.taken_now("app").await).contains(&"connection.expiring".to_owned()));
+    told.world.clock.forward(86_400 + 7200);
+    let expiring = told.taken_of("app", "connection.expiring").await;
+    assert!(text(&expiring["body"]["data"]["reconnect_url"]).contains("/connect/"), "{expiring}");
+    let mail = told.mails(1).await.remove(0);
+    assert_eq!(mail["to"], json!(["alice@mail.example"]), "{mail}");
+    assert!(text(&mail["text"]).contains("/connect/"), "{mail}");
+    // It goes on being tried; when that works, that is the end of it.
+    told.world.judge.reset();
+    told.world.clock.forward(3600);
+    told.world.until(&id, |connection| connection["refresh_count"].as_u64() > Some(0)).await;
+    let kinds = super::types(&told.taken_now("app").await);
+    assert_eq!(kinds.iter().filter(|kind| *kind == "connection.expiring").count(), 1, "{kinds:?}");
+    assert_eq!(told.mails_now().await.len(), 1);
     told.world.stop().await;
 }
