@@ -87,6 +87,20 @@ impl Story {
         assert_eq!(told.mails_now().await.len(), 1, "one mail in the whole story");
         device.open(link).await;
         device.shows("This link is not good any more").await;
+        // The mail's other link: looked at, it changes nothing; pressed, it ends mails of that kind.
+        let ending = body.split_whitespace().find(|word| word.contains("/unsubscribe/")).expect("a link");
+        device.open(ending).await;
+        device.shows("No more mails like this?").await;
+        device.look("unsubscribe").await;
+        let wants = async || {
+            let preferences = told.world.get("/v1/subjects/user-1/preferences").await.json();
+            preferences["disconnected"]["email"].clone()
+        };
+        assert_eq!(wants().await, json!(true));
+        device.press("Stop these mails").await;
+        device.shows("You will get no more mails of this kind").await;
+        device.look("unsubscribed").await;
+        assert_eq!(wants().await, json!(false));
         let kinds = told.world.get("/v1/subjects/user-1/notifications").await.json();
         let kinds = kinds["items"].as_array().into_iter().flatten().rev().map(|one| text(&one["kind"])).collect();
         let messages = crate::telling::types(&told.taken_now("app").await);
