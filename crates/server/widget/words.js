@@ -39,7 +39,7 @@ const WORDS = {
     waiting: "{provider} tiene dificultades ahora mismo. Lo reintentamos automáticamente.",
     operator: "{provider} no se puede usar ahora mismo. El responsable ya lo sabe; usted no tiene que hacer nada.",
     disconnected: "{provider} no está conectado.",
-    reconnect: "Reconectar",
+    reconnect: "Volver a conectar",
     title: "Conexiones",
     all_good: "Todo está conectado.",
     nothing: "Todavía no hay nada conectado.",

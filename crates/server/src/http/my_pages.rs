@@ -12,6 +12,7 @@ use url::Url;
 
 use super::connect_pages::About;
 use super::pages::{self, Frame, ResultPage};
+use crate::notify::plain;
 use crate::notify::words::{LANGUAGES, Words};
 use crate::service::error::Refusal;
 use crate::service::health::{ConnectionHealth, HealthAction};
@@ -117,9 +118,9 @@ fn row(one: &OwnConnection, words: &Words) -> Row {
     let button = if health.connected || reconnect { "reconnect" } else { "connect_again" };
     Row {
         id: one.id.to_string(),
-        provider: health.provider.clone(),
-        account: one.account.clone(),
-        label: one.label.clone(),
+        provider: plain(&health.provider, 80),
+        account: one.account.as_deref().map(|name| plain(name, 200)),
+        label: one.label.as_deref().map(|label| plain(label, 200)),
         sentence: sentence(health, words),
         state: match health.action {
             HealthAction::Reconnect => "bad",

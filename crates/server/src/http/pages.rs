@@ -18,19 +18,27 @@ pub const STYLE: &str = include_str!("../../templates/style.css");
 /// The style of the documentation page.
 pub const DOCS_STYLE: &str = include_str!("../../templates/docs.css");
 
-/// What stands around every page.
-#[derive(Clone, Debug)]
+/// What stands around every page: its language, and the words of that.
+#[derive(Clone, Copy, Debug)]
 pub struct Frame {
-    /// The language of the page.
-    pub language: &'static str,
-    /// The last line.
-    pub footer: String,
+    /// The words.
+    pub words: &'static Words,
 }
 
 impl Frame {
     /// In the language of these words.
-    pub fn of(words: &Words) -> Self {
-        Frame { language: words.language(), footer: words.page("footer", "") }
+    pub fn of(words: &'static Words) -> Self {
+        Frame { words }
+    }
+
+    /// A word of the connect pages.
+    pub fn say(&self, name: &str) -> String {
+        self.words.connect(name, &[])
+    }
+
+    /// The same with a value put in.
+    pub fn put(&self, name: &str, place: &str, value: &str) -> String {
+        self.words.connect(name, &[(place, value)])
     }
 }
 
@@ -43,15 +51,13 @@ impl Default for Frame {
 /// Asks whether to connect.
 #[derive(Template)]
 #[template(path = "connect.html")]
-pub struct ConnectPage<'a> {
+pub struct ConnectPage {
     /// Around it.
     pub frame: Frame,
-    /// The provider's name, or the application's words for several.
-    pub heading: &'a str,
-    /// Its first letter.
+    /// What it is about.
+    pub title: String,
+    /// The first letter of the provider's name.
     pub initial: String,
-    /// Whether it is a reconnect.
-    pub reconnect: bool,
     /// What is asked.
     pub sentence: String,
     /// Where the form goes.
@@ -76,10 +82,10 @@ pub struct ConnectPage<'a> {
 pub struct Search {
     /// What was searched for.
     pub asked: String,
-    /// How many were found.
-    pub found: usize,
-    /// How many there are.
-    pub all: usize,
+    /// What it is called.
+    pub label: String,
+    /// What was found.
+    pub found: String,
     /// The page itself.
     pub address: String,
     /// Where the browser goes afterwards.

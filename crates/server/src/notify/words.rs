@@ -33,6 +33,7 @@ pub struct Words {
     mail: BTreeMap<String, String>,
     unsubscribe: BTreeMap<String, String>,
     page: BTreeMap<String, String>,
+    connect: BTreeMap<String, String>,
     guidance: BTreeMap<String, String>,
     health: BTreeMap<String, String>,
 }
@@ -60,6 +61,28 @@ impl Words {
     /// What the hosted pages say.
     pub fn page(&self, name: &str, provider: &str) -> String {
         filled(&self.page, name, provider)
+    }
+
+    /// What the pages of a connect flow say; each value stands where the text has its name in braces.
+    pub fn connect(&self, name: &str, values: &[(&str, &str)]) -> String {
+        let Some(text) = self.connect.get(name) else { return String::new() };
+        let mut whole = String::new();
+        for (at, part) in text.split('{').enumerate() {
+            match part.split_once('}').filter(|_| at > 0) {
+                Some((name, rest)) => {
+                    let value = values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value);
+                    whole.push_str(&plain(value, 1000));
+                    whole.push_str(rest);
+                }
+                None => whole.push_str(part),
+            }
+        }
+        whole
+    }
+
+    /// Whether the pages of a connect flow have such words.
+    pub fn has_connect(&self, name: &str) -> bool {
+        self.connect.contains_key(name)
     }
 
     /// The sentence of a notice.
@@ -190,14 +213,15 @@ mod tests {
                 &words.mail,
                 &words.unsubscribe,
                 &words.page,
+                &words.connect,
                 &words.guidance,
                 &words.health,
             ];
-            let places = ["{provider}", "{count}", "{names}", "{contact}", "{request}"];
-            parts.map(|part| {
-                let one = |(name, text): (&String, &String)| (name.clone(), places.map(|place| text.contains(place)));
-                part.iter().map(one).collect::<Vec<_>>()
-            })
+            let places = |text: &String| {
+                let places = text.split('{').skip(1).filter_map(|part| Some(part.split_once('}')?.0.to_owned()));
+                places.collect::<std::collections::BTreeSet<_>>()
+            };
+            parts.map(|part| part.iter().map(|(name, text)| (name.clone(), places(text))).collect::<Vec<_>>())
         };
         for (language, file) in LANGUAGES.iter().zip(FILES) {
             let words: Words = toml::from_str(file).unwrap();
@@ -207,6 +231,14 @@ mod tests {
                 assert!(words.title(kind, "Acme").contains("Acme"), "{language} {kind:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_put_in_is_never_read_as_a_place() {
+        let words = Words::of(None);
+        let said = words.connect("expected", &[("account", "{provider}\u{202e}"), ("provider", "Acme")]);
+        assert!(said.starts_with("This connection is for the account {provider} at Acme,"), "{said}");
+        assert_eq!(words.connect("nowhere", &[]), "");
     }
 
     #[test]

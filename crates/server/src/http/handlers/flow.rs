@@ -10,6 +10,7 @@ use utoipa::IntoParams;
 
 use super::super::conventions::REQUEST_ID;
 use crate::http::connect_pages::{self, About, Asked};
+use crate::http::conventions::language;
 use crate::http::cookies;
 use crate::http::openapi::tag;
 use crate::http::pages;
@@ -56,7 +57,7 @@ pub async fn page(
     match shell.service().open_link(&token, return_url.as_deref()).await {
         Ok(link) => {
             let asked = Asked { search: q.as_deref().unwrap_or_default(), return_url: return_url.as_deref() };
-            pages::page(StatusCode::OK, &connect_pages::question(&link, &token, asked))
+            pages::page(StatusCode::OK, &connect_pages::question(&link, &token, asked, &about(&shell, &headers)))
         }
         Err(trouble) => connect_pages::trouble(&trouble, &about(&shell, &headers)),
     }
@@ -169,5 +170,5 @@ pub fn redirect(location: &str) -> Response {
 /// What a page of trouble names, for whoever is asked about it.
 pub fn about<'a>(shell: &'a Shell, headers: &'a HeaderMap) -> About<'a> {
     let request_id = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
-    About { request_id, support: shell.support_contact() }
+    About { request_id, support: shell.support_contact(), language: language(headers) }
 }

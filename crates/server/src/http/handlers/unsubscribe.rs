@@ -10,6 +10,7 @@ use crate::http::openapi::tag;
 use crate::http::pages::{self, Frame, ResultPage, UnsubscribePage};
 use crate::http::shell::Shell;
 use crate::http::strict::InPath;
+use crate::notify::words::Words;
 use crate::service::error::Refusal;
 
 /// The page of a link that ends mails
@@ -30,7 +31,7 @@ pub async fn page(State(shell): State<Shell>, InPath(token): InPath<String>, hea
             };
             pages::page(StatusCode::OK, &page)
         }
-        Err(refusal) => trouble(&refusal),
+        Err(refusal) => trouble(&refusal, language(&headers)),
     }
 }
 
@@ -49,24 +50,17 @@ pub async fn end(State(shell): State<Shell>, InPath(token): InPath<String>, head
                 &ResultPage { frame: Frame::of(words), good: true, title, message, ..ResultPage::default() },
             )
         }
-        Err(refusal) => trouble(&refusal),
+        Err(refusal) => trouble(&refusal, language(&headers)),
     }
 }
 
-fn trouble(refusal: &Refusal) -> Response {
-    let (status, title, todo) = match refusal {
-        Refusal::NotFound { .. } => (
-            StatusCode::NOT_FOUND,
-            "This link is not good any more",
-            "Use the link of a newer mail, or change what you are told in the application.",
-        ),
-        _ => (StatusCode::SERVICE_UNAVAILABLE, "That did not work just now", "Try again in a moment."),
+fn trouble(refusal: &Refusal, language: Option<&str>) -> Response {
+    let words = Words::of(language);
+    let (status, [title, message, todo]) = match refusal {
+        Refusal::NotFound { .. } => {
+            (StatusCode::NOT_FOUND, ["gone_title", "gone", "gone_todo"].map(|name| words.unsubscribe(name)))
+        }
+        _ => (StatusCode::SERVICE_UNAVAILABLE, ["later_title", "later", "later_todo"].map(|name| words.page(name, ""))),
     };
-    let page = ResultPage {
-        title: title.to_owned(),
-        message: "Nothing was changed.".to_owned(),
-        todo: todo.to_owned(),
-        ..ResultPage::default()
-    };
-    pages::page(status, &page)
+    pages::page(status, &ResultPage { frame: Frame::of(words), title, message, todo, ..ResultPage::default() })
 }

@@ -14,7 +14,7 @@ use evergrant_core::authorize::{
     Callback, CallbackAnswer, ErrorKind, check_issuer, parse_callback, parse_signed_callback, query_of_post,
 };
 use evergrant_core::connection::Account;
-use evergrant_core::id::IntegrationName;
+use evergrant_core::id::{ConnectSessionId, IntegrationName};
 use evergrant_core::integration::Integration;
 use evergrant_core::provider::CredentialKind;
 use evergrant_core::secret::{AuthorizationCode, CodeVerifier, OneTime, kind};
@@ -28,7 +28,7 @@ use super::begin::Waiting;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::plan::Plan;
-use super::progress::{Context, StateResult};
+use super::progress::{Context, Progress, StateResult};
 use super::session::{account_name, read_plan, stopped};
 use super::told::{Again, Ended, Outcome, Stopped};
 use super::{Binding, STATE_LIFE, return_url};
@@ -194,13 +194,27 @@ impl Service {
             },
             Binding::Link => {
                 let verifier = waiting.verifier.0;
-                let session = session.id.clone();
-                let exchange = Exchange { session, plan, context, code, verifier, parked: None };
+                let id = session.id.clone();
+                let exchange = Exchange { session: id.clone(), plan, context, code, verifier, parked: None };
                 match self.exchange(exchange, integration).await {
                     Ok((record, _)) => StateResult::Connected { connection: record.connection.id.clone() },
-                    Err(refusal) => StateResult::Failed { failure: stopped(refusal).failure },
+                    Err(refusal) => StateResult::Failed { failure: self.why(&id, refusal).await },
                 }
             }
+        }
+    }
+
+    /// Why an exchange brought nothing. What came and could not be told whose it is was written down as that; to its caller it
+    /// is the provider's error like others.
+    async fn why(&self, session: &ConnectSessionId, refusal: Refusal) -> Failure {
+        let failure = stopped(refusal).failure;
+        if failure != Failure::CodeRefused {
+            return failure;
+        }
+        let stored = self.store.session(session).await.ok().flatten();
+        match Progress::read(stored.and_then(|session| session.result).as_deref()) {
+            Some(Progress::Failed { failure: Failure::AccountUnknown }) => Failure::AccountUnknown,
+            _ => failure,
         }
     }
 
@@ -240,7 +254,8 @@ impl Service {
             None if can_try => self.again(plan, session, integration).await,
             _ => None,
         };
-        Ended { outcome, provider: provider_name(integration).to_owned(), return_url, again }
+        let language = self.language_of(plan).await;
+        Ended { outcome, provider: provider_name(integration).to_owned(), return_url, again, language }
     }
 
     /// Another try in the same session. Its link is signed, so that it can be shown again with a page that is loaded again.

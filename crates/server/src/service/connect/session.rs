@@ -152,7 +152,14 @@ impl Service {
             account: account.map(account_name),
             reconnect: link.reconnect.is_some(),
             choices: link.integrations.iter().map(choice).collect(),
+            language: self.language_of(plan).await,
         })
+    }
+
+    /// The language of the person whom a plan is for. Who cannot be asked just now is shown the browser's.
+    pub(super) async fn language_of(&self, plan: &Plan) -> Option<String> {
+        let subject = plan.subject.as_ref()?;
+        self.store.reach(subject).await.ok()?.contact.language
     }
 
     /// The person says no before going to the provider. The link stays as it was.
@@ -174,6 +181,7 @@ impl Service {
                 account: None,
                 asks_account: false,
             }),
+            language: self.language_of(&link.plan).await,
         })
     }
 

@@ -20,6 +20,8 @@ pub struct Question {
     pub reconnect: bool,
     /// What can be chosen; one, mostly.
     pub choices: Vec<Choice>,
+    /// The language of the person, where it is known.
+    pub language: Option<String>,
 }
 
 /// One integration that can be chosen.
@@ -83,6 +85,8 @@ pub struct Ended {
     pub return_url: Option<Url>,
     /// Where the person can try again at once; none where that would lead nowhere, or is the application's affair.
     pub again: Option<Again>,
+    /// The language of the person, where it is known.
+    pub language: Option<String>,
 }
 
 /// Another try, in this browser.

@@ -41,3 +41,36 @@ async fn an_account_is_connected_in_a_browser_that_runs_no_script() {
     browser.look("failed-link-gone").await;
     world.stop().await;
 }
+
+#[tokio::test]
+async fn the_pages_speak_the_persons_language_or_the_browsers() {
+    let world = World::new().await;
+    world.acme().await;
+    let german = json!({ "contact": { "language": "de" } });
+    let path = "/v1/subjects/user-1/preferences";
+    assert_eq!(world.api.json(http::Method::PUT, path, &german).await.expect("an answer").status, 200);
+    let browser = Browser::of_language("es").await;
+    let (of_german, _) = world.session(&json!({ "integration": "acme", "subject": "user-1" })).await;
+    browser.open(&of_german).await;
+    browser.shows("Demo Provider verbinden").await;
+    browser.look("connect-de").await;
+    browser.press("Weiter").await;
+    browser.press("Deny").await;
+    browser.shows("Nichts wurde verbunden").await;
+    browser.press("Noch einmal versuchen").await;
+    browser.press(ALICE).await;
+    browser.press("Allow").await;
+    browser.shows("Demo Provider ist verbunden").await;
+    let (of_nobody, _) = world.session(&json!({ "integration": "acme", "subject": "user-2" })).await;
+    browser.open(&of_nobody).await;
+    browser.shows("Conectar Demo Provider").await;
+    browser.press("Continuar").await;
+    browser.press(ALICE).await;
+    browser.press("Allow").await;
+    browser.shows("Esta cuenta ya está conectada").await;
+    browser.look("failed-account-taken-es").await;
+    browser.open(&format!("{}/unsubscribe/egu_nonsense", world.url)).await;
+    browser.shows("Este enlace ya no vale").await;
+    browser.look("failed-unsubscribe").await;
+    world.stop().await;
+}

@@ -107,9 +107,8 @@ impl Driver {
     }
 
     async fn ask(&self, method: Method, path: &str, body: &Value) -> Value {
-        self.try_ask(method, path, body)
-            .await
-            .unwrap_or_else(|said| panic!("the browser, asked for {path}, said: {said}"))
+        let answer = self.try_ask(method, path, body).await.map_err(|said| format!("{path}: {said}"));
+        answer.expect("the browser does what it is asked for")
     }
 
     async fn try_ask(&self, method: Method, path: &str, body: &Value) -> Result<Value, String> {
@@ -136,10 +135,11 @@ impl Drop for Driver {
 
 /// Where the driver listens, by its own words: `ChromeDriver was started successfully on port 40321.`
 async fn port(said: &mut Lines<BufReader<ChildStdout>>) -> u16 {
-    while let Some(line) = said.next_line().await.expect("it can be read") {
+    loop {
+        let line =
+            said.next_line().await.expect("it can be read").expect("chromedriver says where it is before it ends");
         if let Some((_, port)) = line.split_once("successfully on port ") {
             return port.trim_end_matches('.').parse().expect("a port");
         }
     }
-    panic!("chromedriver ended before it had said where it is");
 }

@@ -1,6 +1,6 @@
 //! Every way in which a connect flow fails, as a person sees it: what happened, what was kept, what to do.
 
-use evergrant_testkit::{Canned, ClientConfig, Fault, FaultRule, JudgeConfig};
+use evergrant_testkit::{Canned, ClientConfig, Endpoint, Fault, FaultRule, JudgeConfig};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -59,10 +59,12 @@ async fn each_failure_says_what_was_kept_and_what_to_do() {
             "did not accept the end",
         ),
         ("misconfigured", Canned::invalid_client(), "does not accept this application's registration"),
+        ("account-unknown", Canned::new("x", 200, "application/json", "{}"), "did not say which account this is"),
         ("provider-down", Canned::error_500(), "could not finish the sign-in"),
     ] {
         browser.open(&link).await;
-        world.judge.fault(FaultRule::next(1, Fault::Answer(fault)));
+        let endpoint = if name == "account-unknown" { Endpoint::Userinfo } else { Endpoint::Token };
+        world.judge.fault(FaultRule { endpoint, ..FaultRule::next(1, Fault::Answer(fault)) });
         agree_as(&browser, ALICE).await;
         browser.shows(words).await;
         browser.look(&format!("failed-{name}")).await;
@@ -126,11 +128,12 @@ async fn what_others_say_is_text_on_every_page() {
     world.integration(ClientConfig::new("acme"), more).await;
     let browser = Browser::start().await;
     let label = "Anna\"><svg onload=alert(3)>";
-    let wish = json!({ "integration": "acme", "subject": "u\"><i>1", "subject_label": label });
+    let turned = format!("{label}\u{202e}");
+    let wish = json!({ "integration": "acme", "subject": "u\"><i>1", "subject_label": turned });
     let (link, _) = world.session(&wish).await;
     let check = async |page: &str, words: &[&str]| {
         let text = browser.shows(words[0]).await;
-        assert!(words.iter().all(|words| text.contains(words)), "{page}: {text}");
+        assert!(words.iter().all(|words| text.contains(words)) && !text.contains('\u{202e}'), "{page}: {text}");
         let strange = "return document.querySelectorAll('main script, main img, main svg, main b, main i').length;";
         assert_eq!(browser.run(strange, &[]).await, json!(0), "{page}");
         assert!(!browser.title().await.eq("hacked"), "{page}");

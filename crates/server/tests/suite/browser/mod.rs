@@ -11,6 +11,7 @@ mod driver;
 mod failing;
 mod mine;
 mod person;
+mod story;
 
 pub use person::Browser;
 

@@ -151,7 +151,7 @@ impl Browser {
 
     /// Runs a script in the page, also where pages' own are off; `return` gives its result.
     pub async fn run(&self, script: &str, arguments: &[Value]) -> Value {
-        self.try_run(script, arguments).await.unwrap_or_else(|said| panic!("the script failed: {said}"))
+        self.try_run(script, arguments).await.expect("the script runs")
     }
 
     async fn try_run(&self, script: &str, arguments: &[Value]) -> Result<Value, String> {
