@@ -175,7 +175,8 @@ impl Service {
             outcome: Outcome::Denied,
             provider: link.integrations.first().map(|one| provider_name(one).to_owned()).unwrap_or_default(),
             return_url: link.plan.return_url.as_deref().and_then(return_url::parse),
-            again: link.integrations.first().map(|first| Again {
+            // Of several, the person chooses anew.
+            again: link.integrations.first().filter(|_| link.integrations.len() == 1).map(|first| Again {
                 link: token.clone(),
                 integration: first.name.clone(),
                 account: None,
@@ -247,7 +248,8 @@ impl Service {
             }
             Link::Again { .. } => return Err(Failure::LinkGone.into()),
         };
-        let return_url = return_url.and_then(return_url::parse).filter(|url| {
+        // Only where just the known account is accepted: with any other link the application must say who is signed in.
+        let return_url = return_url.filter(|_| connection.is_some()).and_then(return_url::parse).filter(|url| {
             let registered = self.store.integration(&integration);
             registered.is_some_and(|one| return_url::is_registered(url, &one.return_urls))
         });

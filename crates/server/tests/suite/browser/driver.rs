@@ -74,7 +74,11 @@ impl Driver {
         arguments.push(format!("--user-data-dir={}", driver._profile.path().display()));
         arguments.push(format!("--lang={language}"));
         let options = json!({ "args": arguments, "prefs": { "intl.accept_languages": language } });
-        let wanted = json!({ "browserName": "chrome", "goog:chromeOptions": options });
+        let wanted = json!({
+            "browserName": "chrome", "goog:chromeOptions": options,
+            // As long as the client waits: a machine that is busy with other tests is slow.
+            "timeouts": { "script": 60_000, "pageLoad": 60_000 },
+        });
         let made = driver.ask(Method::POST, "/session", &json!({ "capabilities": { "alwaysMatch": wanted } })).await;
         let id = made["sessionId"].as_str().expect("a session has an id");
         driver.session = Http::new(&format!("http://127.0.0.1:{port}/session/{id}"));

@@ -89,6 +89,13 @@ async fn nobody_mends_what_is_somebody_elses() {
         assert!(refused.status == 404 && refused.header("location").is_empty(), "{}", refused.text());
     }
     let own = evergrant_testkit::http::Http::new(&pages_of(&world, "user-1").await);
+    let page = own.get("").await.unwrap();
+    assert_eq!((page.header("cache-control"), page.header("referrer-policy")), ("no-store", "no-referrer"));
+    let policy = page.header("content-security-policy");
+    assert!(
+        policy.starts_with("default-src 'none'; style-src 'sha256-") && !page.text().contains("<script"),
+        "{policy}"
+    );
     let led = own.form("", &[("connection", &id)]).await.unwrap();
     assert!(led.status == 303 && led.header("location").contains("/connect/"), "{}", led.text());
     world.stop().await;
