@@ -26,7 +26,7 @@ struct Need {
     purpose: &'static str,
 }
 
-const NEEDS: [Need; 6] = [
+const NEEDS: [Need; 8] = [
     Need {
         name: "node",
         program: "node",
@@ -79,6 +79,22 @@ const NEEDS: [Need; 6] = [
         least: 5,
         package: "strace",
         purpose: "kills the service at each of its system calls",
+    },
+    Need {
+        name: "chromium",
+        program: "chromium",
+        asked: &["--version"],
+        least: 120,
+        package: "chromium",
+        purpose: "shows the pages to the tests as it does to people",
+    },
+    Need {
+        name: "chromedriver",
+        program: "chromedriver",
+        asked: &["--version"],
+        least: 120,
+        package: "chromium-driver",
+        purpose: "steers that browser",
     },
 ];
 

@@ -27,6 +27,7 @@ use crate::provider::{AddressPolicy, TlsSetup, Transport};
 use crate::service::access::Access;
 use crate::service::integrations::NewClient;
 use crate::service::links::Links;
+use crate::service::onlookers::{self, Onlookers};
 use crate::service::refresh::{Refresher, Wiring};
 use crate::service::tell::{self, Telling};
 use crate::service::{Parts, Service, chain};
@@ -180,6 +181,7 @@ pub struct App {
     /// Declared integrations of which somebody has to be asked first.
     undeclared: Vec<NewClient>,
     support_contact: Option<String>,
+    widget_origins: Vec<String>,
     made_key_at: Option<String>,
 }
 
@@ -204,7 +206,8 @@ impl App {
         let opened = App::assemble(&config, &around, catalogue, store.clone()).await;
         match opened {
             Ok((service, undeclared)) => {
-                Ok(App { service, undeclared, support_contact: config.support_contact, made_key_at })
+                let Config { support_contact, widget_origins, .. } = config;
+                Ok(App { service, undeclared, support_contact, widget_origins, made_key_at })
             }
             Err(error) => {
                 store.close().await;
@@ -243,7 +246,8 @@ impl App {
         let service = Service::new(Parts {
             access: access.map_err(|error| other(&error))?,
             telling: telling.map_err(|why| StartError::Other { why: format!("mails cannot be set up: {why}") })?,
-            links: Links::new(link_key.as_ref(), config.public_url()),
+            links: Links::new(link_key.as_ref(), config.public_url(), around.clock.clone()),
+            onlookers: Onlookers::default(),
             catalogue,
             refresher,
             transport,
@@ -283,7 +287,7 @@ impl App {
     }
 
     fn shell(&self) -> Shell {
-        Shell::new(self.service.clone(), self.support_contact.clone())
+        Shell::new(self.service.clone(), self.support_contact.clone(), self.widget_origins.clone())
     }
 
     /// The front door, for commands that work on the data folder directly: a request that carries a `Caller` among its
@@ -331,6 +335,7 @@ pub async fn run(app: App, listener: TcpListener, shutdown: impl Future<Output =
     background.spawn(chores::clean_up(service.clone()));
     background.spawn(tell::run(service.clone()));
     background.spawn(tell::look_ahead(service.clone()));
+    background.spawn(onlookers::run(service.clone()));
     service.reseal_what_is_old();
     background.spawn(crate::service::scheduler::run(service.refresher.clone(), service.stop.clone()));
     let serving = serve(listener, router(&shell), service.clock.clone(), stop_serving.clone());

@@ -17,6 +17,7 @@ use evergrant::metrics::Metrics;
 use evergrant::provider::Transport;
 use evergrant::service::access::Access;
 use evergrant::service::links::Links;
+use evergrant::service::onlookers::Onlookers;
 use evergrant::service::refresh::{Refresher, Wiring};
 use evergrant::service::tell::Telling;
 use evergrant::service::{Parts, Service, scheduler};
@@ -199,7 +200,8 @@ fn assemble((world, at): (&Shared, usize), entropy: &SharedEntropy, store: Store
     Ok(Service::new(Parts {
         access,
         telling,
-        links: Links::new(link_key.as_ref(), URL.to_owned()),
+        links: Links::new(link_key.as_ref(), URL.to_owned(), clock.clone()),
+        onlookers: Onlookers::default(),
         catalogue,
         refresher,
         transport,

@@ -117,7 +117,10 @@ impl Shared {
     /// After a commit of this node.
     pub fn apply(&self, effects: Vec<Effect>, turn: Option<Turn>) {
         let mut at = self.at();
-        for effect in effects {
+        // Events last: who hears one finds in memory what it says.
+        let (events, effects): (Vec<_>, Vec<_>) =
+            effects.into_iter().partition(|effect| matches!(effect, Effect::Event(_)));
+        for effect in effects.into_iter().chain(events) {
             self.apply_one(effect, turn.map(|turn| turn.seq), &mut at);
         }
     }

@@ -3,11 +3,13 @@
 //! A peer lives as long as its handle: the process is killed by that handle when it is dropped, and ends by itself when
 //! its standard input closes.
 
+mod axe;
 mod oauth1;
 mod receivers;
 mod tester;
 mod toolkit;
 
+pub use axe::axe_script;
 pub use oauth1::{Oauth1, Oauth1About};
 pub use receivers::{Receivers, ReceiversAbout};
 pub use tester::ApiTester;
@@ -147,7 +149,7 @@ impl OidcProvider {
     /// # Errors
     /// When Node.js is missing, the installation fails, or it does not say where it is.
     pub async fn start(dir: &Path, options: &OidcOptions) -> Result<Self, PeerError> {
-        install(dir).await?;
+        install(dir, "oidc-provider").await?;
         let mut node = Command::new("node");
         node.arg("server.mjs")
             .args(["--access-ttl", &options.access_ttl.to_string()])
@@ -218,9 +220,10 @@ impl OidcProvider {
     }
 }
 
-async fn install(dir: &Path) -> Result<(), PeerError> {
+/// Installs what the lock file of a folder names, unless `package` is there.
+async fn install(dir: &Path, package: &str) -> Result<(), PeerError> {
     let _one_at_a_time = INSTALLING.lock().await;
-    if dir.join("node_modules/oidc-provider/package.json").exists() {
+    if dir.join("node_modules").join(package).join("package.json").exists() {
         return Ok(());
     }
     let mut npm = Command::new("npm");

@@ -256,6 +256,7 @@ fn texts(entry: &Provider) -> Checked {
 fn params(entry: &Provider) -> Checked {
     let reserved = [
         ("authorize_params", &entry.authorize_params, NOT_IN_AUTHORIZE.as_slice()),
+        ("choose_account_params", &entry.choose_account_params, NOT_IN_AUTHORIZE.as_slice()),
         ("token_params", &entry.token_params, NOT_IN_TOKEN.as_slice()),
         ("refresh_params", &entry.refresh_params, NOT_IN_TOKEN.as_slice()),
         ("token_headers", &entry.token_headers, NOT_AS_HEADER.as_slice()),

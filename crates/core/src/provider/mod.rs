@@ -151,6 +151,9 @@ pub struct Provider {
     pub pkce: Pkce,
     /// Further parameters of the authorization request.
     pub authorize_params: BTreeMap<String, String>,
+    /// What makes the provider ask which account it is to be, over `authorize_params`: for a person who has signed in with
+    /// another account than was wanted.
+    pub choose_account_params: BTreeMap<String, String>,
     /// Further parameters of the code exchange.
     pub token_params: BTreeMap<String, String>,
     /// Further parameters of a refresh.

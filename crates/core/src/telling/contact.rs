@@ -54,6 +54,16 @@ impl Contact {
         zone(name).is_some()
     }
 
+    /// The names of places that people choose their time zone by.
+    pub fn zones() -> Vec<String> {
+        let names = jiff::tz::db().available().map(|name| name.as_str().to_owned());
+        let is_place = |name: &String| {
+            let first = name.split('/').next().unwrap_or_default();
+            name.contains('/') && first.starts_with(|c: char| c.is_ascii_uppercase()) && !["Etc", "US"].contains(&first)
+        };
+        names.filter(is_place).collect()
+    }
+
     /// Until when this person is left in peace, if that is so at `now`. Without a time zone, hours are UTC's.
     pub fn quiet_until(&self, now: Timestamp) -> Option<Timestamp> {
         let (from, until) = self.quiet_hours.as_ref()?.times()?;

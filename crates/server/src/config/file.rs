@@ -28,6 +28,7 @@ pub(super) struct File {
     pub master_key_command: Option<String>,
     pub allow_private_networks: Option<bool>,
     pub support_contact: Option<String>,
+    pub widget_origins: Option<Vec<String>>,
     pub refresh: PolicyOverrides,
     pub audit: Audit,
     pub integrations: Vec<Spanned<WrittenIntegration>>,

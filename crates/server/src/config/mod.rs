@@ -12,6 +12,7 @@ mod file;
 mod flags;
 mod key_exchange;
 mod master_key;
+mod origins;
 mod reference;
 mod resolve;
 mod secret_text;
@@ -57,6 +58,8 @@ pub struct Config {
     pub refresh: PolicyOverrides,
     /// Whom an error names that says to contact support.
     pub support_contact: Option<String>,
+    /// The origins of the pages in which the widget stands, as browsers write them in `Origin`.
+    pub widget_origins: Vec<String>,
     /// How the hand-out of tokens is audited.
     pub audit_reads: AuditReads,
     /// Integrations declared in the file.

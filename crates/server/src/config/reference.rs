@@ -98,6 +98,13 @@ const ENTRIES: &[Entry] = &[
         "shown where an error says to contact support: an address or a URL",
     ),
     entry(
+        "widget_origins",
+        "EVERGRANT_WIDGET_ORIGINS",
+        None,
+        "`[]`",
+        "the origins of the pages in which the [widget](widget.md) stands, such as `[\"https://app.example\"]`; in the variable with spaces between them. Exactly these, and no others",
+    ),
+    entry(
         "audit.reads",
         "EVERGRANT_AUDIT_READS",
         None,
@@ -247,7 +254,8 @@ pub fn template() -> String {
     for entry in ENTRIES {
         let Some(key) = entry.key.filter(|key| !key.contains('.') && !key.starts_with("master_key")) else { continue };
         let default = entry.default.split('`').nth(1).unwrap_or("");
-        let quoted = if default == "false" { default.to_owned() } else { format!("\"{default}\"") };
+        let plain = ["false", "[]"].contains(&default);
+        let quoted = if plain { default.to_owned() } else { format!("\"{default}\"") };
         let _ = write!(file, "\n# {}.\n# {key} = {quoted}\n", entry.what);
     }
     file.push_str(

@@ -17,6 +17,7 @@ use super::declared::declared;
 use super::environment::Environment;
 use super::error::{ConfigError, SetBy, nearest};
 use super::file::{self, Read};
+use super::origins;
 use super::reference::{REFRESH_PREFIX, variables};
 use super::{AuditReads, Config, Flags, MasterKeySource};
 
@@ -91,6 +92,7 @@ pub(super) fn resolve(flags: &Flags, environment: &Environment) -> Result<Config
                 Some(("support_contact", sources.in_file(|f| f.support_contact.clone()))),
             )
             .map(|found| found.0),
+        widget_origins: widget_origins(&sources)?,
         audit_reads: audit_reads(&sources)?,
         integrations: read.as_ref().map(|read| declared(read, environment)).transpose()?.unwrap_or_default(),
         channels: read.as_ref().map(|read| channels(read, environment)).transpose()?.unwrap_or_default(),
@@ -222,6 +224,12 @@ fn allow_private_networks(sources: &Sources<'_>) -> Result<bool, ConfigError> {
             _ => Err(bad(set_by, "expected true or false")),
         },
     }
+}
+
+fn widget_origins(sources: &Sources<'_>) -> Result<Vec<String>, ConfigError> {
+    let key = Some(("widget_origins", sources.in_file(|f| f.widget_origins.as_ref().map(|all| all.join(" ")))));
+    let Some((text, set_by)) = sources.find(None, "EVERGRANT_WIDGET_ORIGINS", key) else { return Ok(Vec::new()) };
+    origins::read(&text).map_err(|expected| bad(set_by, expected))
 }
 
 fn audit_reads(sources: &Sources<'_>) -> Result<AuditReads, ConfigError> {

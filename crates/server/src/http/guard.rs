@@ -4,13 +4,14 @@ use axum::RequestExt as _;
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
 
+use super::connect_pages;
 use super::conventions::REQUEST_ID;
+use super::conventions::language;
 use super::cookies;
-use super::pages::{self, ResultPage};
 use super::problem::Problem;
 use super::shell::Shell;
 use super::table::Guard;
@@ -20,7 +21,7 @@ use crate::service::error::Refusal;
 /// Lets the request in, with its [`Caller`] put beside it, or answers 401, 403 or 404.
 pub async fn check(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
     match admit(guard, &mut request).await {
-        Ok(_) if waits_for_adoption(guard, &request) => return waits(guard),
+        Ok(_) if waits_for_adoption(guard, &request) => return waits(guard, language(request.headers())),
         Ok(Some(caller)) => {
             let request_id =
                 request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
@@ -48,19 +49,11 @@ fn waits_for_adoption(guard: Guard, request: &Request) -> bool {
 }
 
 /// The refusal, for programs or for a person in a browser.
-fn waits(guard: Guard) -> Response {
+fn waits(guard: Guard, language: Option<&str>) -> Response {
     if guard != Guard::OneTime {
         return Problem::from(Refusal::Quarantined).into_response();
     }
-    let page = ResultPage {
-        title: "Connecting is not possible just now".to_owned(),
-        message: "The service is being put back after a restore. Nothing was changed, and this link stays good."
-            .to_owned(),
-        todo: "Try again in a while; whoever runs the service has been told.".to_owned(),
-        code: Some("quarantined"),
-        ..ResultPage::default()
-    };
-    pages::page(StatusCode::SERVICE_UNAVAILABLE, &page)
+    connect_pages::quarantined(language)
 }
 
 async fn admit(guard: Guard, request: &mut Request) -> Result<Option<Caller>, Refusal> {

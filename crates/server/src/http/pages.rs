@@ -11,26 +11,62 @@ use base64::Engine as _;
 use http::header::{self, HeaderValue};
 use http::{HeaderName, StatusCode};
 
+use crate::notify::words::Words;
+
 /// The style of the connect pages.
 pub const STYLE: &str = include_str!("../../templates/style.css");
 /// The style of the documentation page.
 pub const DOCS_STYLE: &str = include_str!("../../templates/docs.css");
 
+/// What stands around every page: its language, and the words of that.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame {
+    /// The words.
+    pub words: &'static Words,
+}
+
+impl Frame {
+    /// In the language of these words.
+    pub fn of(words: &'static Words) -> Self {
+        Frame { words }
+    }
+
+    /// A word of the connect pages.
+    pub fn say(&self, name: &str) -> String {
+        self.words.connect(name, &[])
+    }
+
+    /// The same with a value put in.
+    pub fn put(&self, name: &str, place: &str, value: &str) -> String {
+        self.words.connect(name, &[(place, value)])
+    }
+}
+
+impl Default for Frame {
+    fn default() -> Self {
+        Frame::of(Words::of(None))
+    }
+}
+
 /// Asks whether to connect.
 #[derive(Template)]
 #[template(path = "connect.html")]
-pub struct ConnectPage<'a> {
-    /// The provider's name, or the application's words for several.
-    pub heading: &'a str,
-    /// Its first letter.
+pub struct ConnectPage {
+    /// Around it.
+    pub frame: Frame,
+    /// What it is about.
+    pub title: String,
+    /// The first letter of the provider's name.
     pub initial: String,
-    /// Whether it is a reconnect.
-    pub reconnect: bool,
     /// What is asked.
     pub sentence: String,
     /// Where the form goes.
     pub action: String,
-    /// What can be chosen.
+    /// For finding one of many.
+    pub search: Option<Search>,
+    /// Whether there is more than one to choose from.
+    pub several: bool,
+    /// What can be chosen, as far as it was found.
     pub choices: Vec<Choice>,
     /// Who asks.
     pub application: String,
@@ -40,6 +76,20 @@ pub struct ConnectPage<'a> {
     pub account: Option<String>,
     /// What will happen.
     pub what_happens: String,
+}
+
+/// A search among many.
+pub struct Search {
+    /// What was searched for.
+    pub asked: String,
+    /// What it is called.
+    pub label: String,
+    /// What was found.
+    pub found: String,
+    /// The page itself.
+    pub address: String,
+    /// Where the browser goes afterwards.
+    pub return_url: Option<String>,
 }
 
 /// One integration that can be chosen.
@@ -56,6 +106,8 @@ pub struct Choice {
 #[derive(Template)]
 #[template(path = "unsubscribe.html")]
 pub struct UnsubscribePage {
+    /// Around it.
+    pub frame: Frame,
     /// In a few words.
     pub title: String,
     /// What will be.
@@ -67,9 +119,11 @@ pub struct UnsubscribePage {
 }
 
 /// Says what came of it.
-#[derive(Template, Default)]
+#[derive(Clone, Template, Default)]
 #[template(path = "result.html")]
 pub struct ResultPage {
+    /// Around it.
+    pub frame: Frame,
     /// Whether it went well.
     pub good: bool,
     /// In a few words.
@@ -82,6 +136,23 @@ pub struct ResultPage {
     pub code: Option<&'static str>,
     /// For the log.
     pub request_id: Option<String>,
+    /// Whom to ask.
+    pub support: Option<String>,
+    /// What can be done at once.
+    pub again: Option<TryAgain>,
+}
+
+/// A button that tries once more.
+#[derive(Clone, Debug)]
+pub struct TryAgain {
+    /// Where the form goes.
+    pub address: String,
+    /// Through which integration.
+    pub integration: String,
+    /// What is done.
+    pub action: &'static str,
+    /// The words on it.
+    pub label: String,
 }
 
 static STYLE_HASH: LazyLock<String> = LazyLock::new(|| hash(STYLE));

@@ -6,10 +6,11 @@ use utoipa_axum::routes;
 
 use super::conventions::conventions;
 use super::handlers::{
-    connect, connections, events, flow, integrations, keys, operation, providers, quarantine, subjects, tokens,
-    unsubscribe, webhooks,
+    connect, connections, events, flow, integrations, keys, mine, operation, providers, quarantine, subjects, tokens,
+    unsubscribe, webhooks, widget,
 };
 use super::openapi;
+use super::origins::{self, Origins};
 use super::problem::Problem;
 use super::shell::Shell;
 use super::table::{Finished, Guard, Rule, Table};
@@ -21,10 +22,12 @@ use crate::service::access::Permission::{
 pub fn router(shell: &Shell) -> Router {
     let finished = table();
     shell.publish(&finished.api);
+    let origins = Origins::new(shell.widget_origins(), &finished.rules);
     finished
         .router
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .fallback(|| async { Problem::no_route() })
+        .layer(from_fn_with_state(origins, origins::answer))
         .layer(from_fn_with_state(shell.clone(), conventions))
         .with_state(shell.clone())
 }
@@ -46,6 +49,7 @@ fn table() -> Finished {
         .creating(Guard::Key(Connect), routes!(connect::create))
         .add(Guard::Key(Connect), routes!(connect::get))
         .add(Guard::Key(Connect), routes!(connect::complete))
+        .add(Guard::Key(Connect), routes!(connect::revoke))
         .add(Guard::OneTime, routes!(flow::page))
         .add(Guard::OneTime, routes!(flow::proceed))
         .add(Guard::OneTime, routes!(flow::callback))
@@ -55,13 +59,14 @@ fn table() -> Finished {
         .add(Guard::Key(ConnectionsRead), routes!(connections::get))
         .add(Guard::Key(ConnectionsWrite), routes!(connections::change))
         .add(Guard::Key(ConnectionsWrite), routes!(connections::disconnect))
+        .add(Guard::Key(ConnectionsWrite), routes!(connections::revoke_links))
         .add(Guard::Key(ConnectionsWrite), routes!(connections::force))
         .add(Guard::Key(ConnectionsWrite), routes!(connections::report))
         .creating(Guard::Key(ConnectionsWrite), routes!(connections::bulk))
         .add(Guard::Key(ConnectionsRead), routes!(connections::job))
         .add(Guard::Key(ConnectionsWrite), routes!(connections::sweep))
         .add(Guard::KeyOrSubject(ConnectionsRead), routes!(subjects::health))
-        .add(Guard::Key(ConnectionsWrite), routes!(subjects::refresh))
+        .add(Guard::KeyOrSubject(ConnectionsWrite), routes!(subjects::refresh))
         .add(Guard::Key(ConnectionsWrite), routes!(subjects::erase))
         .creating(Guard::Key(Connect), routes!(subjects::session))
         .add(Guard::KeyOrSubject(Notifications), routes!(subjects::notifications))
@@ -70,6 +75,10 @@ fn table() -> Finished {
         .add(Guard::KeyOrSubject(Notifications), routes!(subjects::set_preferences))
         .add(Guard::KeyOrSubject(Notifications), routes!(subjects::preferences_short))
         .add(Guard::KeyOrSubject(Notifications), routes!(subjects::set_preferences_short))
+        .add(Guard::OneTime, routes!(mine::page))
+        .add(Guard::OneTime, routes!(mine::reconnect))
+        .add(Guard::OneTime, routes!(mine::preferences))
+        .add(Guard::OneTime, routes!(mine::set_preferences))
         .add(Guard::OneTime, routes!(unsubscribe::page))
         .add(Guard::OneTime, routes!(unsubscribe::end))
         .add(Guard::Key(Notifications), routes!(webhooks::list))
@@ -93,6 +102,7 @@ fn table() -> Finished {
         .add(Guard::Key(Admin), routes!(quarantine::adopt))
         .add(Guard::Open, routes!(operation::healthz))
         .add(Guard::Open, routes!(operation::readyz))
+        .add(Guard::Open, routes!(widget::script))
         .add(Guard::AnyKey, routes!(operation::openapi))
         .add(Guard::AnyKey, routes!(operation::docs))
         .add(Guard::OneTime, routes!(operation::sign_in))

@@ -19,6 +19,7 @@ struct Inner {
     service: Service,
     https: bool,
     support_contact: Option<String>,
+    widget_origins: Vec<String>,
     streams: Arc<Semaphore>,
     documents: OnceLock<Documents>,
 }
@@ -33,11 +34,12 @@ pub struct Documents {
 }
 
 impl Shell {
-    /// For a service that people see at `public_url`.
-    pub fn new(service: Service, support_contact: Option<String>) -> Self {
+    /// For a service that people see at `public_url`, whose widget stands in pages of these origins.
+    pub fn new(service: Service, support_contact: Option<String>, widget_origins: Vec<String>) -> Self {
         let https = service.public_url.starts_with("https:");
         let streams = Arc::new(Semaphore::new(STREAMS));
-        Shell(Arc::new(Inner { service, https, support_contact, streams, documents: OnceLock::new() }))
+        let documents = OnceLock::new();
+        Shell(Arc::new(Inner { service, https, support_contact, widget_origins, streams, documents }))
     }
 
     /// The use cases.
@@ -53,6 +55,11 @@ impl Shell {
     /// Whom an error names that says to contact support.
     pub fn support_contact(&self) -> Option<&str> {
         self.0.support_contact.as_deref()
+    }
+
+    /// The origins whose pages may call what a subject's session opens.
+    pub fn widget_origins(&self) -> &[String] {
+        &self.0.widget_origins
     }
 
     /// A new name for a request.

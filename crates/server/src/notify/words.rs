@@ -16,27 +16,73 @@ pub const LANGUAGES: [&str; 3] = ["en", "de", "es"];
 const FILES: [&str; 3] =
     [include_str!("../../words/en.toml"), include_str!("../../words/de.toml"), include_str!("../../words/es.toml")];
 
-static ALL: LazyLock<Vec<Words>> =
-    LazyLock::new(|| FILES.iter().map(|file| toml::from_str(file).unwrap_or_default()).collect());
+static ALL: LazyLock<Vec<Words>> = LazyLock::new(|| {
+    let read =
+        |(language, file): (&&'static str, &&str)| Words { language, ..toml::from_str(file).unwrap_or_default() };
+    LANGUAGES.iter().zip(&FILES).map(read).collect()
+});
 
 /// The words of one language.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Words {
+    #[serde(skip)]
+    language: &'static str,
     message: BTreeMap<String, String>,
     title: BTreeMap<String, String>,
     mail: BTreeMap<String, String>,
     unsubscribe: BTreeMap<String, String>,
+    page: BTreeMap<String, String>,
+    connect: BTreeMap<String, String>,
     guidance: BTreeMap<String, String>,
     health: BTreeMap<String, String>,
+}
+
+/// The language that is spoken to one who wants this: that one, or the first.
+pub fn spoken(wanted: Option<&str>) -> &'static str {
+    let known = wanted.and_then(|wanted| LANGUAGES.into_iter().find(|known| *known == wanted));
+    known.unwrap_or(LANGUAGES[0])
 }
 
 impl Words {
     /// Those of a language, or of the first one.
     pub fn of(language: Option<&str>) -> &'static Words {
-        let at = language.and_then(|language| LANGUAGES.iter().position(|known| *known == language)).unwrap_or(0);
+        let language = spoken(language);
+        let at = LANGUAGES.iter().position(|known| *known == language).unwrap_or(0);
         // There are as many as languages: the test below reads them all.
         &ALL[at]
+    }
+
+    /// Which language it is: `en`.
+    pub fn language(&self) -> &'static str {
+        self.language
+    }
+
+    /// What the hosted pages say.
+    pub fn page(&self, name: &str, provider: &str) -> String {
+        filled(&self.page, name, provider)
+    }
+
+    /// What the pages of a connect flow say; each value stands where the text has its name in braces.
+    pub fn connect(&self, name: &str, values: &[(&str, &str)]) -> String {
+        let Some(text) = self.connect.get(name) else { return String::new() };
+        let mut whole = String::new();
+        for (at, part) in text.split('{').enumerate() {
+            match part.split_once('}').filter(|_| at > 0) {
+                Some((name, rest)) => {
+                    let value = values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value);
+                    whole.push_str(&plain(value, 1000));
+                    whole.push_str(rest);
+                }
+                None => whole.push_str(part),
+            }
+        }
+        whole
+    }
+
+    /// Whether the pages of a connect flow have such words.
+    pub fn has_connect(&self, name: &str) -> bool {
+        self.connect.contains_key(name)
     }
 
     /// The sentence of a notice.
@@ -161,12 +207,21 @@ mod tests {
     fn every_language_says_everything_that_the_first_one_says() {
         let first: Words = toml::from_str(FILES[0]).unwrap();
         let names = |words: &Words| {
-            let parts = [&words.message, &words.title, &words.mail, &words.unsubscribe, &words.guidance, &words.health];
-            let places = ["{provider}", "{count}", "{names}", "{contact}", "{request}"];
-            parts.map(|part| {
-                let one = |(name, text): (&String, &String)| (name.clone(), places.map(|place| text.contains(place)));
-                part.iter().map(one).collect::<Vec<_>>()
-            })
+            let parts = [
+                &words.message,
+                &words.title,
+                &words.mail,
+                &words.unsubscribe,
+                &words.page,
+                &words.connect,
+                &words.guidance,
+                &words.health,
+            ];
+            let places = |text: &String| {
+                let places = text.split('{').skip(1).filter_map(|part| Some(part.split_once('}')?.0.to_owned()));
+                places.collect::<std::collections::BTreeSet<_>>()
+            };
+            parts.map(|part| part.iter().map(|(name, text)| (name.clone(), places(text))).collect::<Vec<_>>())
         };
         for (language, file) in LANGUAGES.iter().zip(FILES) {
             let words: Words = toml::from_str(file).unwrap();
@@ -176,6 +231,14 @@ mod tests {
                 assert!(words.title(kind, "Acme").contains("Acme"), "{language} {kind:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_put_in_is_never_read_as_a_place() {
+        let words = Words::of(None);
+        let said = words.connect("expected", &[("account", "{provider}\u{202e}"), ("provider", "Acme")]);
+        assert!(said.starts_with("This connection is for the account {provider} at Acme,"), "{said}");
+        assert_eq!(words.connect("nowhere", &[]), "");
     }
 
     #[test]

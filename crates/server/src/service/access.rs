@@ -130,6 +130,8 @@ pub struct Caller {
     pub scope: Scope,
     /// In which request; empty where there is none.
     pub request_id: String,
+    /// When the session ends that calls; none: a key, whose end is looked up.
+    pub ends_at: Option<Timestamp>,
 }
 
 /// Which key or session calls.
@@ -147,7 +149,7 @@ impl Caller {
     /// The operator at the machine itself.
     pub fn operator() -> Self {
         let permissions = BTreeSet::from([Permission::Admin]);
-        Caller { who: Who::Operator, permissions, scope: Scope::All, request_id: String::new() }
+        Caller { who: Who::Operator, permissions, scope: Scope::All, request_id: String::new(), ends_at: None }
     }
 
     /// Whether this permission is held; `admin` includes all.
@@ -234,7 +236,8 @@ impl Access {
     pub fn is_still_good(&self, caller: &Caller) -> bool {
         match &caller.who {
             Who::Key(id) => self.store.api_key(id).is_some_and(|key| key.is_valid(self.clock.now())),
-            Who::Subject(_) | Who::Operator => true,
+            Who::Subject(_) => caller.ends_at.is_none_or(|end| self.clock.now() < end),
+            Who::Operator => true,
         }
     }
 
@@ -246,9 +249,9 @@ impl Access {
 
     /// The caller behind a subject's session, without any permission yet.
     pub fn subject_of(&self, token: &str) -> Option<Caller> {
-        let SubjectToken { subject } = self.subjects.read(token, self.clock.now())?;
+        let (SubjectToken { subject }, end) = self.subjects.read_with_end(token, self.clock.now())?;
         let (who, permissions) = (Who::Subject(subject), BTreeSet::new());
-        Some(Caller { who, permissions, scope: Scope::All, request_id: String::new() })
+        Some(Caller { who, permissions, scope: Scope::All, request_id: String::new(), ends_at: Some(end) })
     }
 
     /// A link's secret that signs a browser in, once, within an hour. Kept in memory only: it is for who starts the service.
@@ -283,7 +286,7 @@ pub fn hash(value: &OneTime) -> [u8; 32] {
 
 fn caller(key: &ApiKey) -> Caller {
     let who = Who::Key(key.id.clone());
-    Caller { who, permissions: permissions(key), scope: scope(key), request_id: String::new() }
+    Caller { who, permissions: permissions(key), scope: scope(key), request_id: String::new(), ends_at: None }
 }
 
 /// What a stored key may do. A word that this version does not know gives nothing.

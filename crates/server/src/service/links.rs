@@ -5,13 +5,14 @@
 
 use evergrant_core::account;
 use evergrant_core::connection::{Connection, Status};
-use evergrant_core::id::{ConnectionId, IntegrationName, SubjectId};
+use evergrant_core::id::{ConnectSessionId, ConnectionId, IntegrationName, SubjectId};
 use evergrant_core::integration::Integration;
 use evergrant_core::secret::OneTime;
 use evergrant_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::signed::Signer;
+use crate::clock::SharedClock;
 
 /// What a link is for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +26,9 @@ pub enum Link {
         /// What made it necessary, by its beginning.
         #[serde(rename = "m")]
         mark: i64,
+        /// When it was made, in milliseconds: it can be taken back with all that were made before some moment.
+        #[serde(rename = "t", default)]
+        made: i64,
     },
     /// To connect a subject for the first time.
     Connect {
@@ -34,6 +38,12 @@ pub enum Link {
         /// The subject.
         #[serde(rename = "s")]
         subject: SubjectId,
+    },
+    /// To try once more in a session that a browser has come back from.
+    Again {
+        /// The session; it says whether it can still be used.
+        #[serde(rename = "n")]
+        session: ConnectSessionId,
     },
 }
 
@@ -68,12 +78,13 @@ pub fn can_reconnect_by_link(connection: &Connection, integration: &Integration)
 pub struct Links {
     signer: Signer,
     public_url: String,
+    clock: SharedClock,
 }
 
 impl Links {
     /// Signed by `key`, under the address that people see.
-    pub fn new(key: &[u8], public_url: String) -> Self {
-        Links { signer: Signer::new("egr_", key), public_url }
+    pub fn new(key: &[u8], public_url: String, clock: SharedClock) -> Self {
+        Links { signer: Signer::new("egr_", key), public_url, clock }
     }
 
     /// The address that shows the page of a link.
@@ -83,7 +94,8 @@ impl Links {
 
     /// A link to reconnect, where a link alone is safe.
     pub fn reconnect(&self, connection: &Connection, integration: &Integration, end: Timestamp) -> Option<OneTime> {
-        let link = Link::Reconnect { connection: connection.id.clone(), mark: mark(connection) };
+        let made = self.clock.now().as_millis();
+        let link = Link::Reconnect { connection: connection.id.clone(), mark: mark(connection), made };
         can_reconnect_by_link(connection, integration).then(|| self.address(&self.signer.sign(link, end)))
     }
 
@@ -94,6 +106,11 @@ impl Links {
         // A link alone does not say which shop; the application makes a session that does.
         let complete = provider.open_variables(&integration.params).next().is_none();
         (complete && provider.has_sign_in()).then(|| self.address(&self.signer.sign(link, end)))
+    }
+
+    /// The secret of a link to try once more in a session.
+    pub fn again(&self, session: &ConnectSessionId, end: Timestamp) -> OneTime {
+        self.signer.sign(Link::Again { session: session.clone() }, end)
     }
 
     /// Whether a token in an address is one of these.

@@ -22,7 +22,9 @@ pub mod jobs;
 pub mod keys;
 mod known;
 pub mod links;
+pub mod mine;
 pub mod notices;
+pub mod onlookers;
 pub mod page;
 pub mod place;
 pub mod preferences;
@@ -87,6 +89,8 @@ pub struct Parts {
     pub telling: tell::Telling,
     /// Links that need no row.
     pub links: Links,
+    /// Pages that follow how a subject's connections are doing.
+    pub onlookers: onlookers::Onlookers,
     /// The time.
     pub clock: SharedClock,
     /// Randomness.

@@ -61,11 +61,17 @@ impl Signer {
 
     /// The payload of a token that was signed here and has not ended.
     pub fn read<T: DeserializeOwned>(&self, token: &str, now: Timestamp) -> Option<T> {
+        self.read_with_end(token, now).map(|(payload, _)| payload)
+    }
+
+    /// The same, and when the token ends.
+    pub fn read_with_end<T: DeserializeOwned>(&self, token: &str, now: Timestamp) -> Option<(T, Timestamp)> {
         let (body, mac) = token.strip_prefix(self.prefix).filter(|_| token.len() <= LONGEST)?.split_once('.')?;
         let mac = URL_SAFE_NO_PAD.decode(mac).ok()?;
         hmac::verify(&self.key, self.message(body).as_bytes(), &mac).ok()?;
         let envelope: Envelope<T> = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(body).ok()?).ok()?;
-        (now < Timestamp::from_millis(envelope.end)).then_some(envelope.payload)
+        let end = Timestamp::from_millis(envelope.end);
+        (now < end).then_some((envelope.payload, end))
     }
 
     fn message(&self, body: &str) -> String {

@@ -6,7 +6,7 @@ use evergrant_core::connection::Status;
 use evergrant_core::id::SubjectId;
 
 use super::Service;
-use super::access::{Caller, Scope};
+use super::access::{Caller, Scope, Who};
 use super::audit::line;
 use super::connections::{Filter, Seen};
 use super::disconnect::{Revocation, may_revoke};
@@ -15,7 +15,7 @@ pub use super::health::{ConnectionHealth, HealthAction};
 use super::health::{Reader, health};
 use super::page::Window;
 use super::sweep::Pass;
-use crate::notify::words::{Support, Words};
+use crate::notify::words::{Support, Words, spoken};
 
 /// How a subject's connections are doing.
 #[derive(Clone, Debug)]
@@ -24,10 +24,26 @@ pub struct PersonHealth {
     pub subject: SubjectId,
     /// Whether nobody has to do anything.
     pub healthy: bool,
+    /// The language of the sentences.
+    pub language: &'static str,
     /// One line for all.
     pub message: String,
     /// Each connection.
     pub connections: Vec<ConnectionHealth>,
+}
+
+impl PersonHealth {
+    /// Whether a person would read the same in both. Links differ each time that they are made.
+    pub fn reads_like(&self, other: &PersonHealth) -> bool {
+        fn read(health: &PersonHealth) -> impl Iterator<Item = impl PartialEq> {
+            let read = |one: &ConnectionHealth| {
+                let words = (one.connection.clone(), one.provider.clone(), one.message.clone());
+                (words, one.connected, one.status, one.freshness, one.action, one.reconnect_url.is_some())
+            };
+            health.connections.iter().map(read)
+        }
+        (self.language, &self.message) == (other.language, &other.message) && read(self).eq(read(other))
+    }
 }
 
 /// What was erased with a subject.
@@ -56,25 +72,31 @@ impl Service {
     ) -> Result<PersonHealth, Refusal> {
         let now = self.now();
         let known = self.store.reach(subject).await?.contact.language;
-        let words = Words::of(known.as_deref().or(language));
+        let language = spoken(known.as_deref().or(language));
+        let words = Words::of(Some(language));
         let all = self.of_subject(caller, subject).await?;
         let reader = Reader { words, support };
         let look = |seen: &Seen| health(seen, &reader, &self.links, self.link_end(&seen.integration), now);
         let connections: Vec<ConnectionHealth> = all.iter().map(look).collect();
         let healthy = connections.iter().all(|one| one.action == HealthAction::None);
-        Ok(PersonHealth { subject: subject.clone(), healthy, message: one_line(&connections, words), connections })
+        let message = one_line(&connections, words);
+        Ok(PersonHealth { subject: subject.clone(), healthy, language, message, connections })
     }
 
     /// Refreshes whatever of a subject is due.
     ///
     /// # Errors
-    /// [`Refusal::StorageUnavailable`].
+    /// [`Refusal::Invalid`] when a session asks for more than what is due: it stands in a page that can be loaded again and
+    /// again; [`Refusal::StorageUnavailable`].
     pub async fn refresh_subject(
         &self,
         caller: &Caller,
         subject: &SubjectId,
         due_within: Option<Duration>,
     ) -> Result<Vec<Pass>, Refusal> {
+        if due_within.is_some() && matches!(caller.who, Who::Subject(_)) {
+            return Err(Refusal::invalid("due_within", "a subject's session refreshes what is due; leave it out"));
+        }
         let mut passes = Vec::new();
         for seen in self.of_subject(caller, subject).await? {
             if matches!(seen.connection.life.status, Status::Disconnected { .. }) {

@@ -529,11 +529,16 @@ pub struct Stream {
 
 impl Stream {
     pub async fn open(url: &str, key: &str, last: &str) -> Self {
+        Stream::follow(url, "/v1/events", key, &format!("last-event-id: {last}\r\n")).await
+    }
+
+    /// Follows what can be followed there, with more header lines.
+    pub async fn follow(url: &str, path: &str, key: &str, more: &str) -> Self {
         let address = url.strip_prefix("http://").expect("a plain address");
         let mut socket = tokio::net::TcpStream::connect(address).await.expect("a connection");
         let request = format!(
-            "GET /v1/events HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\naccept: text/event-stream\r\n\
-             last-event-id: {last}\r\nconnection: close\r\n\r\n"
+            "GET {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\naccept: text/event-stream\r\n\
+             {more}connection: close\r\n\r\n"
         );
         tokio::io::AsyncWriteExt::write_all(&mut socket, request.as_bytes()).await.expect("it is taken");
         Stream { socket, read: String::new() }
@@ -557,7 +562,7 @@ impl Stream {
     }
 
     /// Reads to the end.
-    async fn rest(mut self) -> String {
+    pub async fn rest(mut self) -> String {
         let mut bytes = Vec::new();
         tokio::io::AsyncReadExt::read_to_end(&mut self.socket, &mut bytes).await.expect("it ends");
         self.read + &String::from_utf8_lossy(&bytes)

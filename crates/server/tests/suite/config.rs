@@ -79,6 +79,25 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_name() {
 }
 
 #[test]
+fn pages_of_the_widget_are_named_by_exact_origins() {
+    let desk = Desk::new();
+    assert!(desk.load("", &[]).unwrap().widget_origins.is_empty());
+    let file = "widget_origins = ['https://app.example', 'http://localhost:3000/']";
+    assert_eq!(desk.load(file, &[]).unwrap().widget_origins, ["https://app.example", "http://localhost:3000"]);
+    let variable = [("EVERGRANT_WIDGET_ORIGINS", "https://b.example https://c.example")];
+    assert_eq!(desk.load(file, &variable).unwrap().widget_origins, ["https://b.example", "https://c.example"]);
+    for wrong in ["*", "null", "https://*.app.example", "http://app.example", "https://app.example/settings"] {
+        let refusal = desk.refusal(&format!("widget_origins = ['{wrong}']"), &[]);
+        assert!(refusal.contains("`widget_origins`") && refusal.contains("wildcards"), "{refusal}");
+    }
+    let refusal = desk.refusal("", &[("EVERGRANT_WIDGET_ORIGINS", "https://app.example/settings")]);
+    assert!(
+        refusal.contains("EVERGRANT_WIDGET_ORIGINS") && refusal.ends_with("perhaps https://app.example"),
+        "{refusal}"
+    );
+}
+
+#[test]
 fn variables_that_somebody_else_made_of_our_name_are_left_alone() {
     let desk = Desk::new();
     desk.load("", &[("EVERGRANT_PORT_8420_TCP", "tcp://10.0.0.1:8420"), ("EVERGRANT_SERVICE_HOST", "10.0.0.1")])

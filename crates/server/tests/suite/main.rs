@@ -2,6 +2,7 @@
 
 mod after_grant;
 mod api;
+mod browser;
 mod cli;
 mod config;
 mod connect;
@@ -13,6 +14,7 @@ mod killed;
 mod kinds;
 mod late;
 mod leaks;
+mod links;
 mod nodes;
 mod oauth1;
 mod odd_authorize;
@@ -33,4 +35,5 @@ mod telling;
 mod variables;
 mod waiting;
 mod whose_account;
+mod widget;
 mod world;

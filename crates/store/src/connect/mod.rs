@@ -3,10 +3,12 @@
 //! Of one-time values only hashes are kept; what is secret is sealed. What a payload holds is the caller's affair. Each
 //! thing that can be taken can be taken once; taking it again shows what became of it.
 
+mod links;
 mod pending;
 mod session;
 mod state;
 
+pub use links::LinksBar;
 pub use pending::{Discarded, Further, PendingGrant};
 pub use session::{NewSession, ParkedCode, Session, SessionState, TakenCode};
 pub use state::{Begun, NewAuthorization, TakenNow, TakenState};

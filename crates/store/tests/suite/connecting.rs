@@ -1,7 +1,7 @@
 //! The connect flow: what can be taken once is taken once.
 
 use evergrant_core::id::ConnectSessionId;
-use evergrant_store::connect::{Begun, NewAuthorization, NewSession, SessionState, TakenCode, TakenState};
+use evergrant_store::connect::{Begun, LinksBar, NewAuthorization, NewSession, SessionState, TakenCode, TakenState};
 use evergrant_store::{Placed, Store};
 
 use super::support::*;
@@ -166,4 +166,44 @@ async fn a_pending_grant_that_may_not_go_anywhere_is_discarded_and_revoked() {
     assert!(store.revocation_done(&discarded.revocation.unwrap()).await.unwrap());
     assert!(store.pending_grants().await.unwrap().is_empty());
     assert!(store.discard_pending(&id, &name("strava"), true, None, now()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn the_links_of_a_connection_are_taken_back_and_those_of_others_are_not() {
+    let home = Home::new();
+    let store = home.with_strava().await;
+    let connection = import(&store, "ann", "first").await;
+    let other = session(&store).await;
+    let id = ConnectSessionId::make(now(), random());
+    let new = NewSession {
+        id: id.clone(),
+        link_hash: hash("link"),
+        payload: b"payload".to_vec().into(),
+        subject: Some("ann".parse().unwrap()),
+        connection: Some(connection.clone()),
+        expires_at: after(600),
+    };
+    store.create_session(new, None, now()).await.unwrap();
+    assert!(store.park_code(&id, hash("handle"), b"code".to_vec().into(), after(600)).await.unwrap());
+    let bar = || LinksBar {
+        id: ConnectSessionId::make(now(), random()),
+        hash: hash("bar"),
+        connection: connection.clone(),
+        subject: "ann".parse().unwrap(),
+        until: after(7000),
+    };
+    for at in [1, 5] {
+        store.revoke_links(bar(), None, after(at)).await.unwrap();
+        let barred = store.session_by_link(&hash("bar")).await.unwrap().unwrap();
+        assert_eq!((barred.created_at, barred.state), (after(at), SessionState::Revoked));
+    }
+    let states = async || {
+        let state = async |id| store.session(id).await.unwrap().unwrap().state;
+        (state(&id).await, state(&other).await)
+    };
+    assert_eq!(states().await, (SessionState::Revoked, SessionState::Open));
+    assert!(!matches!(store.take_code(&hash("handle"), after(6)).await.unwrap(), TakenCode::Now(_)), "it was dropped");
+    assert!(store.revoke_session(&other, None, after(6)).await.unwrap());
+    assert!(!store.revoke_session(&other, None, after(6)).await.unwrap(), "once");
+    assert_eq!(states().await.1, SessionState::Revoked);
 }

@@ -1,6 +1,7 @@
 //! What is told and written down: notices, events, audit, idempotent answers, jobs, erasure.
 
 use evergrant_core::id::JobId;
+use evergrant_core::integration::Health;
 use evergrant_core::notice::NoticeKind;
 use evergrant_store::refresh::VerdictCommit;
 use evergrant_store::{
@@ -78,6 +79,32 @@ async fn events_are_told_live_after_their_commit_and_read_back_in_order() {
             .unwrap()
             .is_empty()
     );
+}
+
+#[tokio::test]
+async fn who_hears_an_event_finds_in_memory_what_it_says() {
+    let home = Home::new();
+    let store = home.with_strava().await;
+    let (mut live, listener) = (store.follow_events(), store.clone());
+    let bad = |at| Health::Misconfigured { since: after(at), detail: String::new(), next_probe: None };
+    // A thread of its own, which looks at the very moment. What is in memory may be later than the event, never earlier.
+    let heard = std::thread::spawn(move || {
+        (0..200).all(|_| {
+            let event = live.blocking_recv().expect("an event");
+            let Health::Misconfigured { since, .. } = listener.integration(&name("strava")).expect("it is there").health
+            else {
+                return false;
+            };
+            since >= event.at
+        })
+    });
+    let mut from = Health::Ok;
+    for at in 0..200 {
+        let said = Report { events: vec![NewEvent::new("integration.misconfigured")], ..Report::default() };
+        assert!(store.change_health(&name("strava"), &from, bad(at), said, after(at)).await.unwrap());
+        from = bad(at);
+    }
+    assert!(heard.join().unwrap(), "an event was told before its integration was in memory");
 }
 
 #[tokio::test]

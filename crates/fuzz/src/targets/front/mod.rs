@@ -246,6 +246,7 @@ fn restricted() -> Caller {
         permissions: BTreeSet::from(permissions),
         scope: Scope::Only(["acme".parse().expect("a name")].into()),
         request_id: String::new(),
+        ends_at: None,
     }
 }
 

@@ -4,7 +4,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
+use evergrant_core::return_url::is_loopback;
 use evergrant_core::time::Timestamp;
+use url::Url;
 
 use super::super::span::in_words;
 use super::report::{Check, Finding};
@@ -33,6 +35,28 @@ pub(super) fn clock(data_dir: &Path, now: Timestamp) -> Check {
         ));
     }
     Check::of("clock", now.to_string(), findings)
+}
+
+/// Whether browsers that show the widget's pages can reach the service.
+pub(super) fn widget(config: &Config) -> Check {
+    let here = |address: &str| Url::parse(address).is_ok_and(|url| is_loopback(&url));
+    let elsewhere: Vec<&str> = config.widget_origins.iter().map(String::as_str).filter(|one| !here(one)).collect();
+    let pages = match config.widget_origins.as_slice() {
+        [] => "no page of another origin may use it".to_owned(),
+        all => format!("in pages of {}", all.join(", ")),
+    };
+    let unreachable = (here(&config.public_url()) && !elsewhere.is_empty()).then(|| {
+        let what = format!(
+            "pages of {} may use it, but {} is reached by browsers on this machine only",
+            elsewhere.join(", "),
+            config.public_url()
+        );
+        Finding::new(
+            what,
+            "Set `public_url` to the https address that people see, or take the origin out of `widget_origins`.",
+        )
+    });
+    Check::of("widget", pages, unreachable.into_iter().collect())
 }
 
 /// The file of the data folder that was written last.

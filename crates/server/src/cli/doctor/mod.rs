@@ -53,6 +53,7 @@ impl Doctor {
             Check::of("configuration", config.public_url(), Vec::new()),
             machine::clock(&config.data_dir, console.now()),
             machine::master_key(&config),
+            machine::widget(&config),
         ];
         let outside = channels::Outside::of(&config);
         checks.extend(outside.named(&config.channels).await);

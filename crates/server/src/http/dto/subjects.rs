@@ -22,6 +22,8 @@ pub struct SubjectHealth {
     pub subject: SubjectId,
     /// Whether nobody has to do anything.
     pub healthy: bool,
+    /// The language of the sentences: `en`, `de` or `es`.
+    pub language: String,
     /// One line for all.
     pub message: String,
     /// Each connection.
@@ -171,6 +173,9 @@ pub struct SubjectSession {
     /// For `authorization: Bearer …`.
     #[schema(value_type = String)]
     pub token: OnTheWire<kind::Once>,
+    /// The page of this subject's connections: send the subject's browser there. `?return_url=` adds a way back to you.
+    #[schema(value_type = String)]
+    pub url: OnTheWire<kind::Once>,
     /// When it ends.
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: Timestamp,

@@ -44,6 +44,20 @@ pub async fn get(
     Ok(Json(show::progress(shell.service().session_status(&caller, &id).await?)))
 }
 
+/// Take back a connect session
+///
+/// Its link is not good any more, and a code that waits in it is dropped. What has led to a connection stays.
+#[utoipa::path(delete, path = "/v1/connect-sessions/{id}", tag = tag::CONNECT, params(("id" = String, Path, description = "The session")),
+    responses((status = 204, description = "It is taken back"), (status = 404, description = "No such session", body = ProblemBody)))]
+pub async fn revoke(
+    State(shell): State<Shell>,
+    caller: Caller,
+    InPath(id): InPath<ConnectSessionId>,
+) -> Answer<StatusCode> {
+    shell.service().revoke_session(&caller, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// Complete a connect session
 ///
 /// The application says who is signed in in that browser; only now the code is exchanged. Repeated with the same handle

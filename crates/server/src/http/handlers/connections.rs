@@ -128,6 +128,20 @@ pub async fn disconnect(
     Ok(Json(Disconnected { connection: show::connection(&seen), revocation, revoked }))
 }
 
+/// Take back all reconnect links
+///
+/// Every link to reconnect this connection that was made until now, in mails, messages and answers. Later ones are good.
+#[utoipa::path(delete, path = "/v1/connections/{id}/links", tag = tag::CONNECTIONS, params(("id" = String, Path, description = "The connection")),
+    responses((status = 204, description = "They are taken back"), (status = 404, description = "No such connection", body = ProblemBody)))]
+pub async fn revoke_links(
+    State(shell): State<Shell>,
+    caller: Caller,
+    InPath(id): InPath<ConnectionId>,
+) -> Answer<StatusCode> {
+    shell.service().revoke_links(&caller, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// Refresh now
 ///
 /// 200 whatever the outcome, once it ran. At most one in 60 seconds, and never past the provider's word.

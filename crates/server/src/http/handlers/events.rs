@@ -9,14 +9,13 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use evergrant_core::id::EventId;
 use http::HeaderMap;
-use http::header::ACCEPT;
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{Sender, channel};
 use tokio_stream::wrappers::ReceiverStream;
 use utoipa::IntoParams;
 
-use super::{Answer, show};
+use super::{Answer, live, show};
 use crate::http::dto::{EventView, Page, ProblemBody};
 use crate::http::openapi::tag;
 use crate::http::paging;
@@ -28,8 +27,6 @@ use crate::service::events::Following;
 
 /// Events that wait for a slow client.
 const BATCH: usize = 100;
-/// A silent stream says so this often, so that nobody in between thinks that it has died.
-const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// A part of a list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -53,8 +50,7 @@ pub async fn list(
     Params(part): Params<Part>,
     headers: HeaderMap,
 ) -> Answer<Response> {
-    let accepts = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    if accepts.contains("text/event-stream") {
+    if live::is_wanted(&headers) {
         return follow(&shell, caller, &headers).await;
     }
     let window = paging::window(part.limit, part.cursor.as_deref())?;
@@ -72,7 +68,7 @@ async fn follow(shell: &Shell, caller: Caller, headers: &HeaderMap) -> Answer<Re
     let following = service.follow(&caller, last.as_ref()).await?;
     let (sender, receiver) = channel(BATCH);
     service.tasks.spawn(pump(following, sender, permit));
-    let keep_alive = KeepAlive::new().interval(HEARTBEAT);
+    let keep_alive = KeepAlive::new().interval(live::HEARTBEAT);
     Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(keep_alive).into_response())
 }
 

@@ -6,42 +6,77 @@ use evergrant_core::id::IntegrationName;
 use evergrant_core::secret::OneTime;
 use http::header::{HeaderValue, LOCATION, SET_COOKIE};
 use http::{HeaderMap, StatusCode};
+use utoipa::IntoParams;
 
 use super::super::conventions::REQUEST_ID;
-use crate::http::connect_pages;
+use crate::http::connect_pages::{self, About, Asked};
+use crate::http::conventions::language;
 use crate::http::cookies;
 use crate::http::openapi::tag;
 use crate::http::pages;
 use crate::http::shell::Shell;
 use crate::http::strict::{InPath, whole};
-use crate::service::connect::{Begun, Ended, STATE_LIFE};
+use crate::service::connect::{Begun, Ended, How, STATE_LIFE};
+
+/// What the address of a link's page says beside the link.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Beside {
+    /// Only what is called so, where one of several can be chosen.
+    #[param(required = false)]
+    q: Option<String>,
+    /// Where the browser goes afterwards: for links of notices and answers that the application shows itself. One that is not registered counts as none.
+    #[param(required = false)]
+    return_url: Option<String>,
+}
+
+/// Reads it from a person's address, where what is not known does no harm.
+fn beside(query: Option<&str>) -> Beside {
+    let of = |name: &str| value_of(query, name);
+    Beside { q: of("q"), return_url: of("return_url") }
+}
+
+/// The first value of this name in an address.
+pub fn value_of(query: Option<&str>, name: &str) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    pairs.find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
+}
 
 /// The page of a link
 ///
 /// Names the application, the subject, the provider and what will happen. Consumes nothing: scanners and previews do no harm.
-#[utoipa::path(get, path = "/connect/{token}", tag = tag::CONNECT, params(("token" = String, Path, description = "The link's secret")),
+#[utoipa::path(get, path = "/connect/{token}", tag = tag::CONNECT, params(("token" = String, Path, description = "The link's secret"), Beside),
     responses((status = 200, description = "A page", body = String, content_type = "text/html"), (status = 404, description = "The link is not good any more; what to do", body = String, content_type = "text/html")))]
-pub async fn page(State(shell): State<Shell>, InPath(token): InPath<String>, headers: HeaderMap) -> Response {
-    let token = OneTime::new(token);
-    match shell.service().open_link(&token).await {
-        Ok(link) => pages::page(StatusCode::OK, &connect_pages::question(&link, &token)),
-        Err(trouble) => connect_pages::trouble(&trouble, &request_id(&headers)),
+pub async fn page(
+    State(shell): State<Shell>,
+    InPath(token): InPath<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let (token, Beside { q, return_url }) = (OneTime::new(token), beside(query.as_deref()));
+    match shell.service().open_link(&token, return_url.as_deref()).await {
+        Ok(link) => {
+            let asked = Asked { search: q.as_deref().unwrap_or_default(), return_url: return_url.as_deref() };
+            pages::page(StatusCode::OK, &connect_pages::question(&link, &token, asked, &about(&shell, &headers)))
+        }
+        Err(trouble) => connect_pages::trouble(&trouble, &about(&shell, &headers)),
     }
 }
 
 /// Continue or cancel
 ///
-/// A plain form. Continue answers 303 to the provider; the link is spent only by success.
-#[utoipa::path(post, path = "/connect/{token}", tag = tag::CONNECT, params(("token" = String, Path, description = "The link's secret")),
+/// A plain form. Continue answers 303 to the provider; the link is spent only by success. `action` is `continue`, `another` (the provider asks for the account, where its entry says how) or `cancel`.
+#[utoipa::path(post, path = "/connect/{token}", tag = tag::CONNECT, params(("token" = String, Path, description = "The link's secret"), Beside),
     request_body(content = String, content_type = "application/x-www-form-urlencoded"),
     responses((status = 303, description = "On to the provider, or back to the application"), (status = 404, description = "The link is not good any more; what to do", body = String, content_type = "text/html")))]
 pub async fn proceed(
     State(shell): State<Shell>,
     InPath(token): InPath<String>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
     request: Request,
 ) -> Response {
-    let token = OneTime::new(token);
+    let (token, Beside { return_url, .. }) = (OneTime::new(token), beside(query.as_deref()));
     let form = match whole(request).await {
         Ok(form) => form,
         Err(problem) => return problem.into_response(),
@@ -49,16 +84,18 @@ pub async fn proceed(
     let field = |name: &str| {
         form_urlencoded::parse(&form).find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
     };
-    let service = shell.service();
-    if field("action").as_deref() == Some("cancel") {
-        return match service.cancel_link(&token).await {
-            Ok(ended) => end(&ended, &headers),
-            Err(trouble) => connect_pages::trouble(&trouble, &request_id(&headers)),
+    let (service, action) = (shell.service(), field("action"));
+    if action.as_deref() == Some("cancel") {
+        return match service.cancel_link(&token, return_url.as_deref()).await {
+            Ok(ended) => end(&ended, &about(&shell, &headers)),
+            Err(trouble) => connect_pages::trouble(&trouble, &about(&shell, &headers)),
         };
     }
     let chosen = field("integration").and_then(|name| name.parse::<IntegrationName>().ok());
+    let another_account = action.as_deref() == Some("another");
+    let how = How { chosen: chosen.as_ref(), another_account, return_url: return_url.as_deref() };
     let browser = cookies::STATE.read(&headers, shell.is_https()).map(OneTime::new);
-    match service.begin(&token, chosen.as_ref(), browser).await {
+    match service.begin(&token, how, browser).await {
         Ok(Begun { location, browser }) => {
             let mut answer = redirect(location.expose());
             let cookie = cookies::STATE.set(browser.expose(), shell.is_https(), STATE_LIFE);
@@ -67,7 +104,7 @@ pub async fn proceed(
             }
             answer
         }
-        Err(trouble) => connect_pages::trouble(&trouble, &request_id(&headers)),
+        Err(trouble) => connect_pages::trouble(&trouble, &about(&shell, &headers)),
     }
 }
 
@@ -86,8 +123,8 @@ pub async fn callback(
     let browser = cookies::STATE.read(&headers, shell.is_https()).map(OneTime::new);
     let ended = shell.service().callback(&integration, query.as_deref().unwrap_or_default(), browser).await;
     match ended {
-        Ok(ended) => end(&ended, &headers),
-        Err(trouble) => connect_pages::trouble(&trouble, &request_id(&headers)),
+        Ok(ended) => end(&ended, &about(&shell, &headers)),
+        Err(trouble) => connect_pages::trouble(&trouble, &about(&shell, &headers)),
     }
 }
 
@@ -110,19 +147,19 @@ pub async fn callback_posted(
     };
     match shell.service().callback_posted(&integration, &form) {
         Ok(location) => redirect(location.expose()),
-        Err(trouble) => connect_pages::trouble(&trouble, &request_id(&headers)),
+        Err(trouble) => connect_pages::trouble(&trouble, &about(&shell, &headers)),
     }
 }
 
-fn end(ended: &Ended, headers: &HeaderMap) -> Response {
+fn end(ended: &Ended, about: &About<'_>) -> Response {
     match ended.return_to() {
         Some(location) => redirect(location.expose()),
-        None => connect_pages::ended(ended, &request_id(headers)),
+        None => connect_pages::ended(ended, about),
     }
 }
 
 /// 303: the browser goes on by GET. The address holds a secret, and is never logged.
-fn redirect(location: &str) -> Response {
+pub fn redirect(location: &str) -> Response {
     let Ok(mut location) = HeaderValue::from_str(location) else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
@@ -130,6 +167,8 @@ fn redirect(location: &str) -> Response {
     (StatusCode::SEE_OTHER, [(LOCATION, location)]).into_response()
 }
 
-fn request_id(headers: &HeaderMap) -> String {
-    headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned()
+/// What a page of trouble names, for whoever is asked about it.
+pub fn about<'a>(shell: &'a Shell, headers: &'a HeaderMap) -> About<'a> {
+    let request_id = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+    About { request_id, support: shell.support_contact(), language: language(headers) }
 }

@@ -8,6 +8,8 @@ pub mod events;
 pub mod flow;
 pub mod integrations;
 pub mod keys;
+mod live;
+pub mod mine;
 pub mod operation;
 pub mod providers;
 pub mod quarantine;
@@ -16,6 +18,7 @@ pub mod subjects;
 pub mod tokens;
 pub mod unsubscribe;
 pub mod webhooks;
+pub mod widget;
 
 use http::HeaderMap;
 use http::header::{ETAG, HeaderValue, IF_MATCH};

@@ -393,6 +393,7 @@ pub fn health(health: PersonHealth) -> SubjectHealth {
     SubjectHealth {
         subject: health.subject,
         healthy: health.healthy,
+        language: health.language.to_owned(),
         message: health.message,
         items: health.connections.into_iter().map(entry).collect(),
     }

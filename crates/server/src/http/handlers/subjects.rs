@@ -2,14 +2,14 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use evergrant_core::id::{NoticeId, SubjectId};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use std::time::Duration;
 use utoipa::IntoParams;
 
-use super::{Answer, show};
+use super::{Answer, live, show};
 use crate::http::conventions::{REQUEST_ID, language};
 use crate::http::dto::{
     Erased, NotificationView, OnTheWire, Page, Preferences, ProblemBody, SubjectHealth, SubjectRefresh,
@@ -25,17 +25,22 @@ use crate::service::access::Caller;
 /// How a subject's connections are doing
 ///
 /// One line for all and one entry each, in words for people, with a link where the person should act. In the subject's
-/// language, else in the one that `accept-language` likes best.
+/// language, else in the one that `accept-language` likes best. With `accept: text/event-stream` it follows live: the same
+/// document as an event `health`, now and whenever it reads otherwise, until the session ends.
 #[utoipa::path(get, path = "/v1/subjects/{subject}/health", tag = tag::SUBJECTS, params(("subject" = String, Path, description = "The subject")),
-    responses((status = 200, description = "How they are doing", body = SubjectHealth)))]
+    responses((status = 200, description = "How they are doing; or a live stream of it", body = SubjectHealth), (status = 429, description = "Too many streams", body = ProblemBody)))]
 pub async fn health(
     State(shell): State<Shell>,
     caller: Caller,
     InPath(subject): InPath<SubjectId>,
     headers: HeaderMap,
-) -> Answer<Json<SubjectHealth>> {
-    let health = shell.service().health(&caller, &subject, language(&headers), support(&shell, &headers)).await?;
-    Ok(Json(show::health(health)))
+) -> Answer<Response> {
+    let (language, support) = (language(&headers), support(&shell, &headers));
+    if live::is_wanted(&headers) {
+        return live::health(&shell, &caller, &subject, language, support);
+    }
+    let health = shell.service().health(&caller, &subject, language, support).await?;
+    Ok(Json(show::health(health)).into_response())
 }
 
 /// Whom a person can ask, and what about.
@@ -46,7 +51,7 @@ fn support<'a>(shell: &'a Shell, headers: &'a HeaderMap) -> Support<'a> {
 
 /// Refresh whatever of a subject is due
 ///
-/// Call it when a page opens.
+/// Call it when a page opens. A subject's session refreshes what is due; only a key can ask for more with `due_within`.
 #[utoipa::path(post, path = "/v1/subjects/{subject}/refresh", tag = tag::SUBJECTS, request_body = Option<SubjectRefresh>, params(("subject" = String, Path, description = "The subject")),
     responses((status = 200, description = "What came of it", body = SubjectRefreshed)))]
 pub async fn refresh(
@@ -78,7 +83,7 @@ pub async fn erase(
 
 /// Make a subject session
 ///
-/// For a browser: good for this subject's health, notifications and reconnect, never for tokens; one hour.
+/// For a browser: good for this subject's health, notifications, preferences and reconnect, never for tokens; one hour.
 #[utoipa::path(post, path = "/v1/subjects/{subject}/sessions", tag = tag::SUBJECTS, params(("subject" = String, Path, description = "The subject")),
     responses((status = 201, description = "The session", body = SubjectSession)))]
 pub async fn session(
@@ -87,7 +92,8 @@ pub async fn session(
     InPath(subject): InPath<SubjectId>,
 ) -> Answer<impl IntoResponse> {
     let (token, expires_at) = shell.service().access.subject_session(&subject);
-    Ok((StatusCode::CREATED, Json(SubjectSession { token: OnTheWire(token), expires_at })))
+    let url = OnTheWire(shell.service().own_address(&token));
+    Ok((StatusCode::CREATED, Json(SubjectSession { token: OnTheWire(token), url, expires_at })))
 }
 
 /// Which notices.

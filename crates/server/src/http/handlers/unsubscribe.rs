@@ -7,9 +7,10 @@ use http::{HeaderMap, StatusCode};
 
 use crate::http::conventions::language;
 use crate::http::openapi::tag;
-use crate::http::pages::{self, ResultPage, UnsubscribePage};
+use crate::http::pages::{self, Frame, ResultPage, UnsubscribePage};
 use crate::http::shell::Shell;
 use crate::http::strict::InPath;
+use crate::notify::words::Words;
 use crate::service::error::Refusal;
 
 /// The page of a link that ends mails
@@ -22,6 +23,7 @@ pub async fn page(State(shell): State<Shell>, InPath(token): InPath<String>, hea
     match shell.service().open_unsubscribe(&token, language(&headers)).await {
         Ok((_, words)) => {
             let page = UnsubscribePage {
+                frame: Frame::of(words),
                 title: words.unsubscribe("title"),
                 question: words.unsubscribe("question"),
                 button: words.unsubscribe("button"),
@@ -29,7 +31,7 @@ pub async fn page(State(shell): State<Shell>, InPath(token): InPath<String>, hea
             };
             pages::page(StatusCode::OK, &page)
         }
-        Err(refusal) => trouble(&refusal),
+        Err(refusal) => trouble(&refusal, language(&headers)),
     }
 }
 
@@ -43,26 +45,22 @@ pub async fn end(State(shell): State<Shell>, InPath(token): InPath<String>, head
     match shell.service().unsubscribe(&OneTime::new(token), language(&headers)).await {
         Ok(words) => {
             let (title, message) = (words.unsubscribe("done_title"), words.unsubscribe("done"));
-            pages::page(StatusCode::OK, &ResultPage { good: true, title, message, ..ResultPage::default() })
+            pages::page(
+                StatusCode::OK,
+                &ResultPage { frame: Frame::of(words), good: true, title, message, ..ResultPage::default() },
+            )
         }
-        Err(refusal) => trouble(&refusal),
+        Err(refusal) => trouble(&refusal, language(&headers)),
     }
 }
 
-fn trouble(refusal: &Refusal) -> Response {
-    let (status, title, todo) = match refusal {
-        Refusal::NotFound { .. } => (
-            StatusCode::NOT_FOUND,
-            "This link is not good any more",
-            "Use the link of a newer mail, or change what you are told in the application.",
-        ),
-        _ => (StatusCode::SERVICE_UNAVAILABLE, "That did not work just now", "Try again in a moment."),
+fn trouble(refusal: &Refusal, language: Option<&str>) -> Response {
+    let words = Words::of(language);
+    let (status, [title, message, todo]) = match refusal {
+        Refusal::NotFound { .. } => {
+            (StatusCode::NOT_FOUND, ["gone_title", "gone", "gone_todo"].map(|name| words.unsubscribe(name)))
+        }
+        _ => (StatusCode::SERVICE_UNAVAILABLE, ["later_title", "later", "later_todo"].map(|name| words.page(name, ""))),
     };
-    let page = ResultPage {
-        title: title.to_owned(),
-        message: "Nothing was changed.".to_owned(),
-        todo: todo.to_owned(),
-        ..ResultPage::default()
-    };
-    pages::page(status, &page)
+    pages::page(status, &ResultPage { frame: Frame::of(words), title, message, todo, ..ResultPage::default() })
 }

@@ -14,7 +14,7 @@ use super::STATE_LIFE;
 use super::failure::Failure;
 use super::plan::Plan;
 use super::session::stopped;
-use super::told::{Begun, Stopped};
+use super::told::{Begun, How, Stopped};
 use crate::service::Service;
 use crate::service::access::hash;
 use crate::service::connections::provider_name;
@@ -38,15 +38,10 @@ impl Service {
     /// # Errors
     /// [`Stopped`] when the link is not good any more, the storage is away, or the provider refuses a request that must be
     /// pushed; the link stays good then.
-    pub async fn begin(
-        &self,
-        token: &OneTime,
-        chosen: Option<&IntegrationName>,
-        browser: Option<OneTime>,
-    ) -> Result<Begun, Stopped> {
-        let link = self.link(token).await?;
+    pub async fn begin(&self, token: &OneTime, how: How<'_>, browser: Option<OneTime>) -> Result<Begun, Stopped> {
+        let link = self.link(token, how.return_url).await?;
         let named = |name: &IntegrationName| link.integrations.iter().find(|one| one.name == *name);
-        let integration = match chosen {
+        let integration = match how.chosen {
             Some(name) => named(name).ok_or(Failure::LinkGone)?,
             None => link.integrations.first().ok_or(Failure::LinkGone)?,
         };
@@ -55,7 +50,8 @@ impl Service {
         let known = self.known(&link.plan, integration).await.map_err(stopped)?;
         let at = integration.at(&known).map_err(|unfilled| stopped(Refusal::internal(&unfilled)))?;
         let params = link.plan.params.iter().filter(|(name, _)| !integration.provider.variables.contains_key(*name));
-        let params = params.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let ask = integration.provider.choose_account_params.iter().filter(|_| how.another_account);
+        let params = params.chain(ask).map(|(name, value)| (name.clone(), value.clone())).collect();
         let (state, verifier): (OneTime, CodeVerifier) = match at.provider.kind {
             CredentialKind::Oauth1 => self.temporary(&at).await?,
             _ => (self.entropy.one_time(), self.entropy.one_time()),
@@ -67,7 +63,7 @@ impl Service {
             state: &state,
             verifier: &verifier,
             scopes: &scopes,
-            login_hint: link.plan.email.as_deref(),
+            login_hint: link.plan.email.as_deref().filter(|_| !how.another_account),
             params: &params,
         };
         let location = self.location(&request, &at).await?;

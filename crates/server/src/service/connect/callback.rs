@@ -14,12 +14,12 @@ use evergrant_core::authorize::{
     Callback, CallbackAnswer, ErrorKind, check_issuer, parse_callback, parse_signed_callback, query_of_post,
 };
 use evergrant_core::connection::Account;
-use evergrant_core::id::IntegrationName;
+use evergrant_core::id::{ConnectSessionId, IntegrationName};
 use evergrant_core::integration::Integration;
 use evergrant_core::provider::CredentialKind;
 use evergrant_core::secret::{AuthorizationCode, CodeVerifier, OneTime, kind};
 use evergrant_core::time::{Timestamp, millis};
-use evergrant_store::connect::{Session, TakenNow, TakenState};
+use evergrant_store::connect::{Session, SessionState, TakenNow, TakenState};
 use serde::{Deserialize, Serialize};
 
 use zeroize::Zeroizing;
@@ -28,9 +28,9 @@ use super::begin::Waiting;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::plan::Plan;
-use super::progress::{Context, StateResult};
-use super::session::{read_plan, stopped};
-use super::told::{Ended, Outcome, Stopped};
+use super::progress::{Context, Progress, StateResult};
+use super::session::{account_name, read_plan, stopped};
+use super::told::{Again, Ended, Outcome, Stopped};
 use super::{Binding, STATE_LIFE, return_url};
 use crate::service::Service;
 use crate::service::access::hash;
@@ -86,7 +86,7 @@ impl Service {
                 let session = self.store.session(&session).await.map_err(stopped)?.ok_or(Failure::StateGone)?;
                 let result = result.and_then(|text| serde_json::from_str(&text).ok()).ok_or(Failure::StateGone)?;
                 let outcome = self.shown_again(result, &state).map_err(stopped)?;
-                Ok(ended(outcome, &integration, &read_plan(&session)?))
+                Ok(self.come_to(outcome, &integration, &read_plan(&session)?, &session).await)
             }
             TakenState::Now(taken) => self.arrived(taken, callback, state, integration).await,
         }
@@ -129,8 +129,9 @@ impl Service {
         let plan = read_plan(&session)?;
         // On a task of the service's own: a browser that goes away must not lose what the provider gave.
         let (service, at, plan_of, state_of) = (self.clone(), integration.clone(), plan.clone(), state.clone());
+        let session_of = session.clone();
         let work = self.tasks.spawn(async move {
-            let arrival = Arrival { taken, callback, state: &state_of, plan: plan_of, session: &session };
+            let arrival = Arrival { taken, callback, state: &state_of, plan: plan_of, session: &session_of };
             let result = service.decide(arrival, &at).await;
             let text = serde_json::to_string(&result).unwrap_or_default();
             if let Err(error) = service.store.set_state_result(&hash(&state_of), text).await {
@@ -140,7 +141,7 @@ impl Service {
         });
         let result = work.await.map_err(|error| stopped(Refusal::internal(&error)))?;
         let outcome = self.shown_again(result, &state).map_err(stopped)?;
-        Ok(ended(outcome, &integration, &plan))
+        Ok(self.come_to(outcome, &integration, &plan, &session).await)
     }
 
     async fn decide(&self, arrival: Arrival<'_>, integration: &Arc<Integration>) -> StateResult {
@@ -149,6 +150,10 @@ impl Service {
             self.metrics.connect_flow(&integration.name, failure.code());
             StateResult::Failed { failure }
         };
+        if session.state == SessionState::Revoked {
+            // Taken back while the person was at the provider; its code is left to end there.
+            return failed(Failure::LinkGone);
+        }
         let Ok(waiting) = serde_json::from_slice::<Waiting>(&taken.payload) else {
             return failed(Failure::Internal);
         };
@@ -189,13 +194,27 @@ impl Service {
             },
             Binding::Link => {
                 let verifier = waiting.verifier.0;
-                let session = session.id.clone();
-                let exchange = Exchange { session, plan, context, code, verifier, parked: None };
+                let id = session.id.clone();
+                let exchange = Exchange { session: id.clone(), plan, context, code, verifier, parked: None };
                 match self.exchange(exchange, integration).await {
                     Ok((record, _)) => StateResult::Connected { connection: record.connection.id.clone() },
-                    Err(refusal) => StateResult::Failed { failure: stopped(refusal).failure },
+                    Err(refusal) => StateResult::Failed { failure: self.why(&id, refusal).await },
                 }
             }
+        }
+    }
+
+    /// Why an exchange brought nothing. What came and could not be told whose it is was written down as that; to its caller it
+    /// is the provider's error like others.
+    async fn why(&self, session: &ConnectSessionId, refusal: Refusal) -> Failure {
+        let failure = stopped(refusal).failure;
+        if failure != Failure::CodeRefused {
+            return failure;
+        }
+        let stored = self.store.session(session).await.ok().flatten();
+        match Progress::read(stored.and_then(|session| session.result).as_deref()) {
+            Some(Progress::Failed { failure: Failure::AccountUnknown }) => Failure::AccountUnknown,
+            _ => failure,
         }
     }
 
@@ -222,6 +241,39 @@ impl Service {
         Ok(OneTime::new(URL_SAFE_NO_PAD.encode(hmac::sign(&key, state.expose().as_bytes()))))
     }
 
+    async fn come_to(&self, outcome: Outcome, integration: &Integration, plan: &Plan, session: &Session) -> Ended {
+        // A wrong issuer is somebody's attack: the browser stays here instead of carrying it on.
+        let stays = matches!(outcome, Outcome::Failed(Failure::WrongIssuer));
+        let return_url = plan.return_url.as_deref().filter(|_| !stays).and_then(return_url::parse);
+        let can_try = match &outcome {
+            Outcome::Denied => true,
+            Outcome::Failed(failure) => failure.can_try_again(),
+            Outcome::Pending { .. } | Outcome::Connected { .. } => false,
+        };
+        let again = match &return_url {
+            None if can_try => self.again(plan, session, integration).await,
+            _ => None,
+        };
+        let language = self.language_of(plan).await;
+        Ended { outcome, provider: provider_name(integration).to_owned(), return_url, again, language }
+    }
+
+    /// Another try in the same session. Its link is signed, so that it can be shown again with a page that is loaded again.
+    async fn again(&self, plan: &Plan, session: &Session, integration: &Integration) -> Option<Again> {
+        let record = match &plan.connection {
+            Some(id) => self.store.token_record(id, false).await.ok().flatten(),
+            None => None,
+        };
+        let account = record.as_ref().and_then(|record| record.connection.account.as_ref());
+        Some(Again {
+            link: self.links.again(&session.id, session.expires_at),
+            integration: integration.name.clone(),
+            account: account.map(account_name),
+            asks_account: !integration.provider.choose_account_params.is_empty(),
+        })
+        .filter(|_| session.expires_at > self.now())
+    }
+
     fn shown_again(&self, result: StateResult, state: &OneTime) -> Result<Outcome, Refusal> {
         Ok(match result {
             StateResult::Pending => Outcome::Pending { handle: self.handle(state)? },
@@ -230,11 +282,4 @@ impl Service {
             StateResult::Failed { failure } => Outcome::Failed(failure),
         })
     }
-}
-
-fn ended(outcome: Outcome, integration: &Integration, plan: &Plan) -> Ended {
-    // A wrong issuer is somebody's attack: the browser stays here instead of carrying it on.
-    let stays = matches!(outcome, Outcome::Failed(Failure::WrongIssuer));
-    let return_url = plan.return_url.as_deref().filter(|_| !stays).and_then(return_url::parse);
-    Ended { outcome, provider: provider_name(integration).to_owned(), return_url }
 }

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::notify::words::Words;
 use crate::service::error::{Conflict, Refusal};
 
 /// Why a connect flow brought no connection.
@@ -69,90 +70,35 @@ impl Failure {
     }
 
     /// In a few words.
-    pub fn title(self, provider: &str) -> String {
-        match self {
-            Failure::LinkGone => "This link is not good any more".to_owned(),
-            Failure::StateGone => "This sign-in cannot be continued here".to_owned(),
-            Failure::ProviderUnavailable => format!("{provider} does not answer just now"),
-            Failure::AccountTaken => "This account is already connected".to_owned(),
-            Failure::OtherAccount => "You chose another account".to_owned(),
-            Failure::IntegrationPaused => format!("{provider} is paused here"),
-            Failure::ConnectionGone => "There is nothing to reconnect any more".to_owned(),
-            _ => format!("{provider} could not be connected"),
-        }
+    pub fn title(self, words: &Words, provider: &str) -> String {
+        let own = format!("{}_title", self.code());
+        let name = if words.has_connect(&own) { own.as_str() } else { "failed_title" };
+        words.connect(name, &[("provider", provider)])
     }
 
     /// What happened and what was kept.
-    pub fn message(self, provider: &str) -> String {
-        match self {
-            Failure::LinkGone => {
-                "It has been used, it has ended, or it was not copied whole. Nothing was changed.".to_owned()
-            }
-            Failure::StateGone => {
-                "It was begun in another browser, it was left open for more than ten minutes, or it has \
-                                   been finished already. Nothing was changed."
-                    .to_owned()
-            }
-            Failure::WrongIssuer => {
-                format!("The answer did not come from {provider}, so it was not used. Nothing was changed.")
-            }
-            Failure::NoCode => format!("{provider} sent the browser back without an answer. Nothing was changed."),
-            Failure::ProviderUnavailable => format!("{provider} could not finish the sign-in. Nothing was changed."),
-            Failure::RequestRefused => {
-                format!("{provider} does not accept what this application asks for. Nothing was changed.")
-            }
-            Failure::CodeExpired => {
-                format!("Nobody agreed at {provider} while the code was good. Nothing was changed.")
-            }
-            Failure::CodeRefused => format!("{provider} did not accept the end of the sign-in. Nothing was changed."),
-            Failure::IntegrationMisconfigured => {
-                format!("{provider} does not accept this application's registration. Nothing was changed.")
-            }
-            Failure::IntegrationPaused => "The operator has paused it. What is connected stays connected.".to_owned(),
-            Failure::AccountUnknown => {
-                format!("{provider} did not say which account this is, so it was not connected. Nothing was changed.")
-            }
-            Failure::AccountTaken => {
-                format!("This account at {provider} is connected for somebody else. That connection was not touched.")
-            }
-            Failure::OtherAccount => format!(
-                "You signed in at {provider} with another account than the one that is connected here. The connection is as it was."
-            ),
-            Failure::ConnectionGone => "The connection was ended meanwhile.".to_owned(),
-            Failure::StorageUnavailable => {
-                "This service cannot store anything just now. Nothing was changed.".to_owned()
-            }
-            Failure::Internal => "Something went wrong in this service. Nothing was changed.".to_owned(),
-        }
+    pub fn message(self, words: &Words, provider: &str) -> String {
+        words.connect(self.code(), &[("provider", provider)])
     }
 
     /// What to do next.
-    pub fn todo(self, provider: &str) -> String {
-        match self {
-            Failure::LinkGone => "Go back to the application and ask for a new link.".to_owned(),
-            Failure::StateGone => {
-                "Go back to the application, or open the link again, and finish in one browser.".to_owned()
-            }
-            Failure::CodeExpired => "Ask for a new code.".to_owned(),
-            Failure::WrongIssuer | Failure::NoCode | Failure::CodeRefused => {
-                "Please try again. If it happens again, tell the application's support.".to_owned()
-            }
-            Failure::ProviderUnavailable => "Please try again in a few minutes.".to_owned(),
-            Failure::RequestRefused | Failure::IntegrationMisconfigured | Failure::IntegrationPaused => {
-                "Tell the application's support: its operator can mend this. You can try again afterwards.".to_owned()
-            }
-            Failure::AccountUnknown => "Please try again in a few minutes.".to_owned(),
-            Failure::AccountTaken => {
-                format!("Sign out at {provider} and connect another account, or ask the application's support.")
-            }
-            Failure::OtherAccount => {
-                format!(
-                    "Sign out at {provider}, then open the link again and sign in with the account that is connected."
-                )
-            }
-            Failure::ConnectionGone => "Go back to the application and connect anew.".to_owned(),
-            Failure::StorageUnavailable | Failure::Internal => "Please try again in a minute.".to_owned(),
-        }
+    pub fn todo(self, words: &Words, provider: &str) -> String {
+        words.connect(&format!("{}_todo", self.code()), &[("provider", provider)])
+    }
+
+    /// Whether the same person can do something about it in this browser, now.
+    pub const fn can_try_again(self) -> bool {
+        matches!(
+            self,
+            Failure::NoCode
+                | Failure::ProviderUnavailable
+                | Failure::CodeRefused
+                | Failure::AccountUnknown
+                | Failure::AccountTaken
+                | Failure::OtherAccount
+                | Failure::StorageUnavailable
+                | Failure::Internal
+        )
     }
 
     /// Whether the browser asked for something that is not there, did something wrong, or met somebody else's trouble.
@@ -191,6 +137,41 @@ impl From<&Refusal> for Failure {
             | Refusal::Quarantined
             | Refusal::RateLimited { .. }
             | Refusal::Internal { .. } => Failure::Internal,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::words::LANGUAGES;
+
+    const ALL: [Failure; 16] = [
+        Failure::LinkGone,
+        Failure::StateGone,
+        Failure::WrongIssuer,
+        Failure::NoCode,
+        Failure::ProviderUnavailable,
+        Failure::RequestRefused,
+        Failure::CodeExpired,
+        Failure::CodeRefused,
+        Failure::IntegrationMisconfigured,
+        Failure::IntegrationPaused,
+        Failure::AccountUnknown,
+        Failure::AccountTaken,
+        Failure::OtherAccount,
+        Failure::ConnectionGone,
+        Failure::StorageUnavailable,
+        Failure::Internal,
+    ];
+
+    #[test]
+    fn every_failure_says_in_every_language_what_happened_and_what_to_do() {
+        for words in LANGUAGES.map(|language| Words::of(Some(language))) {
+            for failure in ALL {
+                let said = [failure.title(words, "Acme"), failure.message(words, "Acme"), failure.todo(words, "Acme")];
+                assert!(said.iter().all(|text| text.len() > 5), "{failure:?} in {}: {said:?}", words.language());
+            }
         }
     }
 }

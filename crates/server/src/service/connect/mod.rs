@@ -18,6 +18,7 @@ mod plan;
 mod progress;
 mod push;
 pub mod return_url;
+mod revoke;
 mod session;
 mod settle;
 mod status;
@@ -31,9 +32,10 @@ pub use device::NewDevice;
 pub(super) use exchange::secrets;
 pub use failure::Failure;
 pub use plan::{Plan, Wish};
+pub(in crate::service) use session::account_name;
 pub use session::{Made, NewLink, Order};
 pub use status::{Status, StatusWord};
-pub use told::{Begun, Choice, Ended, Outcome, Question, Stopped};
+pub use told::{Again, Begun, Choice, Ended, How, Outcome, Question, Stopped};
 
 /// How long a person may take at the provider, and an application to complete.
 pub const STATE_LIFE: Duration = Duration::from_secs(600);

@@ -69,6 +69,22 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// What a link plans that needs no session: whoever holds it connects this subject through this integration.
+    pub fn by_link(integration: IntegrationName, subject: SubjectId) -> Self {
+        Plan {
+            integrations: vec![integration],
+            subject: Some(subject),
+            subject_label: None,
+            return_url: None,
+            binding: Binding::Link,
+            scopes: None,
+            connection: None,
+            email: None,
+            params: BTreeMap::new(),
+            flow: Flow::Browser,
+        }
+    }
+
     /// How long its link is good.
     pub fn link_life(&self, policy: &Policy) -> Duration {
         match self.binding {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use evergrant_core::connection::{Connection, Status};
+use evergrant_core::connection::{Account, Connection, Status};
 use evergrant_core::id::{ConnectSessionId, ConnectionId, IntegrationName, SubjectId};
 use evergrant_core::integration::Integration;
 use evergrant_core::secret::OneTime;
 use evergrant_core::time::Timestamp;
+use evergrant_store::StoreError;
 use evergrant_store::connect::{NewSession, Session, SessionState};
 use url::Url;
 use zeroize::Zeroizing;
@@ -15,8 +16,8 @@ use zeroize::Zeroizing;
 use super::device::NewDevice;
 use super::failure::Failure;
 use super::plan::{Plan, Wish, plan};
-use super::told::{Choice, Ended, Outcome, Question, Stopped};
-use super::{Binding, Flow, return_url};
+use super::told::{Again, Choice, Ended, Outcome, Question, Stopped};
+use super::{Flow, return_url};
 use crate::service::Service;
 use crate::service::access::{Caller, hash};
 use crate::service::audit::line;
@@ -93,7 +94,7 @@ impl Service {
         Ok(Made::Link(NewLink { id, url: self.links.address(&link), expires_at }))
     }
 
-    pub(super) async fn keep_session(
+    pub(in crate::service) async fn keep_session(
         &self,
         plan: &Plan,
         link: &OneTime,
@@ -128,12 +129,13 @@ impl Service {
         }
     }
 
-    /// What the page of a link asks.
+    /// What the page of a link asks. A link that needs no session may be given a `return_url` by the application that shows
+    /// it; one that is not registered counts as none.
     ///
     /// # Errors
     /// [`Stopped`] when the link is not good any more.
-    pub async fn open_link(&self, token: &OneTime) -> Result<Question, Stopped> {
-        let link = self.link(token).await?;
+    pub async fn open_link(&self, token: &OneTime, return_url: Option<&str>) -> Result<Question, Stopped> {
+        let link = self.link(token, return_url).await?;
         let plan = &link.plan;
         let choice = |integration: &Arc<Integration>| Choice {
             integration: integration.name.clone(),
@@ -147,18 +149,25 @@ impl Service {
             application,
             // A subject's own id is the application's affair and says nothing to the person.
             subject: plan.subject_label.clone().or_else(|| plan.subject.as_ref().map(SubjectId::to_string)),
-            account: account.map(|account| account.name.clone().unwrap_or_else(|| account.id.to_string())),
+            account: account.map(account_name),
             reconnect: link.reconnect.is_some(),
             choices: link.integrations.iter().map(choice).collect(),
+            language: self.language_of(plan).await,
         })
+    }
+
+    /// The language of the person whom a plan is for. Who cannot be asked just now is shown the browser's.
+    pub(super) async fn language_of(&self, plan: &Plan) -> Option<String> {
+        let subject = plan.subject.as_ref()?;
+        self.store.reach(subject).await.ok()?.contact.language
     }
 
     /// The person says no before going to the provider. The link stays as it was.
     ///
     /// # Errors
     /// [`Stopped`] when the link is not good any more.
-    pub async fn cancel_link(&self, token: &OneTime) -> Result<Ended, Stopped> {
-        let link = self.link(token).await?;
+    pub async fn cancel_link(&self, token: &OneTime, return_url: Option<&str>) -> Result<Ended, Stopped> {
+        let link = self.link(token, return_url).await?;
         for integration in &link.integrations {
             self.metrics.connect_flow(&integration.name, "cancelled");
         }
@@ -166,18 +175,25 @@ impl Service {
             outcome: Outcome::Denied,
             provider: link.integrations.first().map(|one| provider_name(one).to_owned()).unwrap_or_default(),
             return_url: link.plan.return_url.as_deref().and_then(return_url::parse),
+            // Of several, the person chooses anew.
+            again: link.integrations.first().filter(|_| link.integrations.len() == 1).map(|first| Again {
+                link: token.clone(),
+                integration: first.name.clone(),
+                account: None,
+                asks_account: false,
+            }),
+            language: self.language_of(&link.plan).await,
         })
     }
 
     /// A link that is good now.
-    pub(super) async fn link(&self, token: &OneTime) -> Result<OpenLink, Stopped> {
-        let (plan, session) = if self.links.is_one(token.expose()) {
-            (self.signed_plan(token).await?, None)
-        } else {
-            let found = self.store.session_by_link(&hash(token)).await.map_err(stopped)?;
-            let open = found.filter(|session| session.state == SessionState::Open && session.expires_at > self.now());
-            let session = open.ok_or(Failure::LinkGone)?;
-            (read_plan(&session)?, Some(session.id))
+    pub(super) async fn link(&self, token: &OneTime, return_url: Option<&str>) -> Result<OpenLink, Stopped> {
+        let signed = self.links.is_one(token.expose()).then(|| self.links.read(token.expose(), self.now()));
+        let (plan, session) = match signed {
+            Some(Some(Link::Again { session })) => self.open_session(self.store.session(&session).await)?,
+            Some(Some(link)) => (self.signed_plan(link, return_url).await?, None),
+            Some(None) => return Err(Failure::LinkGone.into()),
+            None => self.open_session(self.store.session_by_link(&hash(token)).await)?,
         };
         let reconnect = match &plan.connection {
             Some(id) => {
@@ -199,10 +215,23 @@ impl Service {
         Ok(OpenLink { plan, session, integrations, reconnect })
     }
 
+    /// What a session plans, if it can still be used.
+    fn open_session(
+        &self,
+        found: Result<Option<Session>, StoreError>,
+    ) -> Result<(Plan, Option<ConnectSessionId>), Stopped> {
+        let is_open = |session: &Session| session.state == SessionState::Open && session.expires_at > self.now();
+        let session = found.map_err(stopped)?.filter(is_open).ok_or(Failure::LinkGone)?;
+        Ok((read_plan(&session)?, Some(session.id)))
+    }
+
     /// What a signed link plans, unless what it was made for is over.
-    async fn signed_plan(&self, token: &OneTime) -> Result<Plan, Stopped> {
-        let (integration, subject, connection) = match self.links.read(token.expose(), self.now()) {
-            Some(Link::Reconnect { connection, mark }) => {
+    async fn signed_plan(&self, link: Link, return_url: Option<&str>) -> Result<Plan, Stopped> {
+        let (integration, subject, connection) = match link {
+            Link::Reconnect { connection, mark, made } => {
+                if self.is_taken_back(&connection, Timestamp::from_millis(made)).await.map_err(stopped)? {
+                    return Err(Failure::LinkGone.into());
+                }
                 let record = self.store.token_record(&connection, true).await.map_err(stopped)?;
                 let found = record.ok_or(Failure::ConnectionGone)?.connection.clone();
                 let integration = self.store.integration(&found.integration).ok_or(Failure::ConnectionGone)?;
@@ -211,26 +240,20 @@ impl Service {
                 }
                 (found.integration.clone(), found.subject.clone(), Some(connection))
             }
-            Some(Link::Connect { integration, subject }) => {
+            Link::Connect { integration, subject } => {
                 if self.is_connected(&integration, &subject).await.map_err(stopped)? {
                     return Err(Failure::LinkGone.into());
                 }
                 (integration, subject, None)
             }
-            None => return Err(Failure::LinkGone.into()),
+            Link::Again { .. } => return Err(Failure::LinkGone.into()),
         };
-        Ok(Plan {
-            integrations: vec![integration],
-            subject: Some(subject),
-            subject_label: None,
-            return_url: None,
-            binding: Binding::Link,
-            scopes: None,
-            connection,
-            email: None,
-            params: std::collections::BTreeMap::new(),
-            flow: Flow::Browser,
-        })
+        // Only where just the known account is accepted: with any other link the application must say who is signed in.
+        let return_url = return_url.filter(|_| connection.is_some()).and_then(return_url::parse).filter(|url| {
+            let registered = self.store.integration(&integration);
+            registered.is_some_and(|one| return_url::is_registered(url, &one.return_urls))
+        });
+        Ok(Plan { return_url: return_url.map(String::from), connection, ..Plan::by_link(integration, subject) })
     }
 
     async fn is_connected(&self, name: &IntegrationName, subject: &SubjectId) -> Result<bool, Refusal> {
@@ -274,6 +297,11 @@ fn names(order: &Order, reconnect: Option<&Connection>) -> Result<Vec<Integratio
             Ok(names)
         }
     }
+}
+
+/// What people call an account.
+pub(in crate::service) fn account_name(account: &Account) -> String {
+    account.name.clone().unwrap_or_else(|| account.id.to_string())
 }
 
 /// What a session plans.

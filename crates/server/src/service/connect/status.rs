@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::failure::Failure;
 use super::progress::Progress;
 use super::session::read_plan;
+use crate::notify::words::Words;
 use crate::service::Service;
 use crate::service::access::Caller;
 use crate::service::connections::provider_name;
@@ -57,7 +58,9 @@ impl Service {
         }
         let first = plan.integrations.first().and_then(|name| self.store.integration(name));
         let provider = first.as_deref().map_or("the provider", provider_name);
-        let failed = |failure: Failure| (StatusWord::Failed, None, Some((failure.code(), failure.message(provider))));
+        let failed = |failure: Failure| {
+            (StatusWord::Failed, None, Some((failure.code(), failure.message(Words::of(None), provider))))
+        };
         let (word, connection, failure) = match Progress::read(session.result.as_deref()) {
             Some(Progress::Connected { connection, .. }) => (StatusWord::Connected, Some(connection), None),
             Some(Progress::Denied) => (StatusWord::Denied, None, None),

@@ -20,6 +20,8 @@ pub struct Question {
     pub reconnect: bool,
     /// What can be chosen; one, mostly.
     pub choices: Vec<Choice>,
+    /// The language of the person, where it is known.
+    pub language: Option<String>,
 }
 
 /// One integration that can be chosen.
@@ -31,6 +33,17 @@ pub struct Choice {
     pub provider: String,
     /// The scopes that will be asked for.
     pub scopes: Vec<String>,
+}
+
+/// What a person said on the page of a link, and who sent the person there.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct How<'a> {
+    /// The integration that was chosen; none: the first.
+    pub chosen: Option<&'a IntegrationName>,
+    /// Whether the provider is to ask which account it is to be, where its entry says how.
+    pub another_account: bool,
+    /// Where the application that showed the link wants the browser back.
+    pub return_url: Option<&'a str>,
 }
 
 /// On to the provider.
@@ -70,6 +83,23 @@ pub struct Ended {
     pub provider: String,
     /// Where the application wants the browser back.
     pub return_url: Option<Url>,
+    /// Where the person can try again at once; none where that would lead nowhere, or is the application's affair.
+    pub again: Option<Again>,
+    /// The language of the person, where it is known.
+    pub language: Option<String>,
+}
+
+/// Another try, in this browser.
+#[derive(Clone, Debug)]
+pub struct Again {
+    /// The secret of a fresh link for the same.
+    pub link: OneTime,
+    /// Through which integration.
+    pub integration: IntegrationName,
+    /// The account that a reconnect is for.
+    pub account: Option<String>,
+    /// Whether the provider can be made to ask which account it is to be.
+    pub asks_account: bool,
 }
 
 impl Ended {

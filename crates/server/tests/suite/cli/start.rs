@@ -141,6 +141,9 @@ fn data_that_cannot_be_used_refuses_the_start_and_is_a_finding_of_the_doctor() {
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     let well = shell.run(&["doctor", "--json"]);
     assert_eq!((well.code, &well.document()["ok"]), (0, &true.into()), "{}", well.stdout);
+    // The widget in pages that people see, of a service that only this machine reaches.
+    let apart = shell.with("EVERGRANT_WIDGET_ORIGINS", "https://app.example").run(&["doctor", "--json"]);
+    assert!(apart.code == 1 && apart.stdout.contains("Set `public_url`"), "{}", apart.stdout);
 }
 
 /// What the file says, the flags, a variable; the exit code, and words of the refusal.
