@@ -27,6 +27,11 @@ async fn one_of_several_is_chosen_by_keys_alone() {
     browser.shows("Calendar (cal-test)").await;
     assert!(!browser.text().await.contains("Find one of"));
     browser.look("connect-several").await;
+    browser.press("Cancel").await;
+    browser.shows("Nothing was connected").await;
+    assert!(!browser.has("Try again").await, "of several, the person chooses anew");
+    browser.open(&link).await;
+    browser.shows("Which one?").await;
     // Tab to the choices, down to the second, on by Enter, which means the first button.
     browser.keys("\u{E004}").await;
     assert_eq!(browser.focused().await, "Calendar (cal) asks for read");

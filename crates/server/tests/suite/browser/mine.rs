@@ -155,3 +155,27 @@ async fn a_person_chooses_what_to_be_told_in_the_own_language() {
     spanish.shows("Mis conexiones").await;
     world.stop().await;
 }
+
+#[tokio::test]
+async fn where_nobody_vouches_for_the_account_the_page_leads_back_to_the_application() {
+    let world = World::with(ON_REQUEST, JudgeConfig::default()).await;
+    world.judge.register(ClientConfig::new("acme"));
+    let mut entry = world.judge.catalogue_json("acme").expect("it was registered just now");
+    entry["account_id_pointer"] = json!("callback:realmId");
+    entry["account_name_pointer"] = json!("");
+    world.integration(ClientConfig::new("acme"), json!({ "provider": entry })).await;
+    let pair = world.judge.issue("acme", "alice").expect("a grant");
+    let grant = json!({
+        "integration": "acme", "subject": "user-1", "account_id": "realm-1", "access_token": pair.access_token,
+        "refresh_token": pair.refresh_token, "expires_at": "2026-01-01T00:00:00Z",
+    });
+    let id = text(&world.post("/v1/connections", &grant).await.json()["id"]);
+    world.judge.revoke("acme", "alice");
+    world.post(&format!("/v1/connections/{id}/refresh"), &json!({})).await;
+    let browser = Browser::without_scripts().await;
+    browser.open(&pages_of(&world, "user-1").await).await;
+    let shown = browser.shows("To reconnect it, go back to the application").await;
+    assert!(!shown.contains("Reconnect\n") && !browser.has("Reconnect Demo Provider, realm-1").await, "{shown}");
+    browser.look("mine-in-the-application").await;
+    world.stop().await;
+}

@@ -171,9 +171,9 @@ impl Browser {
         self.driver.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
     }
 
-    /// As on a small telephone, or on a desk again.
+    /// As on the smallest telephone that counts (WCAG 2.2, 1.4.10), or on a desk again.
     pub async fn set_mobile(&self, mobile: bool) {
-        let size = if mobile { (360, 740, 2) } else { (1024, 768, 1) };
+        let size = if mobile { (320, 640, 2) } else { (1024, 768, 1) };
         let metrics = json!({ "width": size.0, "height": size.1, "deviceScaleFactor": size.2, "mobile": mobile });
         self.driver.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
     }

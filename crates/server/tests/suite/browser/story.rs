@@ -48,6 +48,12 @@ impl Story {
         self.told.world.connection(&self.id).await
     }
 
+    /// Until the next try; a clock that jumps while something is being told tells it again.
+    async fn five_minutes_pass(&self) {
+        self.told.at_rest(&self.endpoint).await;
+        self.told.world.clock.forward(301);
+    }
+
     /// The kinds that the person was told in the application, oldest first.
     async fn notices(&self) -> Vec<String> {
         let list = self.told.world.get("/v1/subjects/user-1/notifications").await.json();
@@ -80,7 +86,7 @@ impl Story {
             list.contains("\"recovered\"").then_some(())
         })
         .await;
-        // Whatever could still be told would be told by now. A clock that jumps while something is being told tells it again.
+        // Whatever could still be told would be told by now.
         told.at_rest(&self.endpoint).await;
         told.world.clock.forward(90_000);
         told.at_rest(&self.endpoint).await;
@@ -117,12 +123,12 @@ async fn with_patience_three_sweeps_are_silence_a_warning_and_a_disconnection_wi
     assert!(story.notices().await.is_empty(), "{:?}", story.notices().await);
     // Too early for another try.
     assert_eq!(story.sweep().await["auth_failures"], 1);
-    story.told.world.clock.forward(301);
+    story.five_minutes_pass().await;
     let second = story.sweep().await;
     assert_eq!((&second["status"], &second["auth_failures"]), (&json!("connected"), &json!(2)), "{second}");
     story.told.world.until_told("user-1", "warning").await;
     assert!(story.told.mails_now().await.is_empty(), "a warning is no mail");
-    story.told.world.clock.forward(301);
+    story.five_minutes_pass().await;
     let third = story.sweep().await;
     assert_eq!(third["status"], "needs_reauth", "{third}");
     story.told.world.until_told("user-1", "disconnected").await;
