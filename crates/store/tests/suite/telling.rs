@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use evergrant_core::id::WebhookId;
+use evergrant_core::id::{SubjectId, WebhookId};
+use evergrant_core::notice::NoticeKind;
 use evergrant_core::secret::WebhookSecret;
 use evergrant_core::telling::Contact;
 use evergrant_core::time::Timestamp;
 use evergrant_store::{
-    Decided, DeliveryOutcome, DeliveryState, NewEvent, Placed, Redelivered, Report, SigningSecret, Store, WEBHOOK,
+    Decided, DeliveryOutcome, DeliveryState, NewEvent, NoticeFilter, Placed, Redelivered, Report, SigningSecret, Store, WEBHOOK,
     Webhook,
 };
 
@@ -133,4 +134,47 @@ async fn secrets_are_sealed_and_a_person_who_is_forgotten_is_told_nothing_more()
     store.erase_subject(&subject, |_, _| false, None, after(7)).await.unwrap();
     assert_eq!(store.reach(&subject).await.unwrap(), Default::default());
     assert!(store.deliveries(&webhook.id, None, None, 10).await.unwrap().items.is_empty());
+}
+
+#[tokio::test]
+async fn a_renewal_is_a_notice_for_those_alone_who_want_it() {
+    let home = Home::new();
+    let store = home.with_strava().await;
+    for (subject, wanted, notices) in [
+        ("ann", serde_json::json!({ "refreshed": { "in_app": true } }), 1),
+        ("bob", serde_json::json!({ "refreshed": { "in_app": false }, "warning": { "email": true } }), 0),
+        ("cid", serde_json::json!({}), 0),
+    ] {
+        let id = import(&store, subject, "one").await;
+        let subject: SubjectId = subject.parse().unwrap();
+        store.put_preferences(&subject, wanted, now()).await.unwrap();
+        let leased = claim(&store, &id, after(1)).await;
+        store.commit_success(&leased.source(), success(&attempt(), "two"), after(1)).await.unwrap();
+        let filter = NoticeFilter { subject: Some(subject.clone()), integrations: None, unread: false };
+        let found = store.notices(filter, None, 10).await.unwrap().items;
+        assert_eq!(found.len(), notices, "{subject}: {found:#?}");
+        assert!(found.iter().all(|notice| notice.kind == NoticeKind::Refreshed), "{found:#?}");
+    }
+}
+
+#[tokio::test]
+async fn those_that_have_been_due_for_longest_come_first_and_those_that_are_not_due_never() {
+    let home = Home::new();
+    let store = home.with_strava().await;
+    let mut ids = Vec::new();
+    for (subject, due) in [("ann", 300), ("bob", 100), ("cid", 200), ("dan", 900)] {
+        let placed = store.create_or_replace(new_grant(subject, subject), move |_, _| due_at(after(due)), now()).await;
+        match placed.unwrap() {
+            Placed::Created(record) | Placed::Replaced(record) => ids.push(record.connection.id.clone()),
+            refused => panic!("{refused:?}"),
+        }
+    }
+    let due = async |at: u64, limit: usize| {
+        let found = store.longest_due(&name("strava"), after(at), limit).await.unwrap();
+        found.into_iter().map(|connection| connection.id).collect::<Vec<_>>()
+    };
+    assert_eq!(due(300, 10).await, [ids[1].clone(), ids[2].clone(), ids[0].clone()]);
+    assert_eq!(due(299, 1).await, [ids[1].clone()]);
+    assert!(due(99, 10).await.is_empty());
+    assert!(store.longest_due(&name("other"), after(999), 10).await.unwrap().is_empty());
 }
