@@ -13,8 +13,9 @@ async fn dead() -> (World, String, String) {
     let id = world.connect("acme", "user-2", "alice").await;
     world.judge.revoke("acme", "alice");
     world.post(&format!("/v1/connections/{id}/refresh"), &json!({})).await;
-    let health = page(&world, PAGE, "user-2").await.get("/v1/subjects/user-2/health").await.unwrap().json();
-    let link = health["items"][0]["reconnect_url"].as_str().expect("a link").to_owned();
+    let health = page(&world, PAGE, "user-2").await.get("/v1/subjects/user-2/health").await;
+    let link =
+        health.expect("an answer comes").json()["items"][0]["reconnect_url"].as_str().expect("a link").to_owned();
     (world, id, link)
 }
 
