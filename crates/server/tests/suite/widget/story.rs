@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::application::{Application, PROVIDER, SUBJECT};
+use crate::api::Stream;
 use crate::browser::{Browser, agree_as};
 use crate::waiting::{LONG, wait_for};
 
@@ -226,6 +227,46 @@ async fn a_page_that_reconnects_by_itself_is_told_of_the_button_and_stays_where_
     browser.run(keep, &[]).await;
     browser.press(&format!("Reconnect: {PROVIDER}")).await;
     assert_eq!(browser.run("return window.told;", &[]).await, json!([id, id]));
+    assert!(browser.address().await.starts_with(&application.url));
+    application.world.stop().await;
+}
+
+#[tokio::test]
+async fn where_there_is_no_place_to_follow_the_page_asks_from_time_to_time() {
+    let application = Application::start().await;
+    let world = &application.world;
+    world.connect("acme", SUBJECT, "alice").await;
+    let token = super::session(world, SUBJECT).await;
+    let mut others = Vec::new();
+    for _ in 0..8 {
+        let mut stream = Stream::follow(&world.url, &format!("/v1/subjects/{SUBJECT}/health"), &token, "").await;
+        stream.until("event: health").await;
+        others.push(stream);
+    }
+    let browser = Browser::start().await;
+    application.open(&browser, "both").await;
+    browser.shows("Everything is connected.").await;
+    assert_eq!(world.service.onlookers.count(), 8);
+    application.world.stop().await;
+}
+
+#[tokio::test]
+async fn another_tab_is_opened_where_the_page_wants_that() {
+    let application = Application::start().await;
+    let world = &application.world;
+    let id = world.connect("acme", SUBJECT, "alice").await;
+    application.withdraw("acme", "alice", &id).await;
+    let browser = Browser::start().await;
+    application.open(&browser, "connections").await;
+    browser.shows(DEAD).await;
+    let watch = "window.open = (...how) => { window.opened = how.map(String); };
+        document.querySelector('evergrant-connections').setAttribute('new-tab', '');";
+    browser.run(watch, &[]).await;
+    browser.press(&format!("Reconnect: {PROVIDER}")).await;
+    let opened = browser.run("return window.opened;", &[]).await;
+    let link = opened[0].as_str().unwrap();
+    assert!(link.starts_with(&format!("{}/connect/", world.url)) && !link.contains("return_url"), "{link}");
+    assert_eq!((&opened[1], &opened[2]), (&json!("_blank"), &json!("noopener")));
     assert!(browser.address().await.starts_with(&application.url));
     application.world.stop().await;
 }
