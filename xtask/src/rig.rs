@@ -41,7 +41,7 @@ pub struct Reliability {
     /// Repeats the choices of another run.
     #[arg(long)]
     seed: Option<u64>,
-    /// Only these scenarios; `evergrant-rig reliability --help` names them. Nothing is written then.
+    /// Only these scenarios; `evergrant-rig reliability --help` names them. The rows of the others stay in the table.
     #[arg(long)]
     only: Vec<String>,
 }
@@ -90,7 +90,7 @@ pub fn reliability(workspace: &Workspace, flags: &Reliability) -> Result<ExitCod
     for scenario in &flags.only {
         rig.args(["--only", scenario]);
     }
-    if matches!(size, Size::Quick) || !flags.only.is_empty() {
+    if matches!(size, Size::Quick) {
         return ended(&mut rig);
     }
     let found = workspace.target.join("figures.md");
@@ -135,15 +135,38 @@ fn write_figures(workspace: &Workspace, size: &str, found: &std::path::Path) -> 
     let commit =
         command::output(Command::new("git").args(["rev-parse", "--short", "HEAD"]).current_dir(&workspace.root))?;
     let commit = String::from_utf8_lossy(&commit).trim().to_owned();
-    let heading = format!("`cargo xtask reliability --{size}`, commit {commit}, {}.", machine());
-    let text = between(&text, &format!("{heading}\n\n{table}"));
-    fs::write(&page, text).map_err(|source| Error::Output { command: PAGE.to_owned(), source })
+    let run = format!("`--{size}`, commit {commit}, {}", machine());
+    fs::write(&page, with_rows(&text, &table, &run))
+        .map_err(|source| Error::Output { command: PAGE.to_owned(), source })
 }
 
-fn between(page: &str, figures: &str) -> String {
+/// Puts the rows of a table into the page's: each takes the place of the earlier one of its scenario and says what run it
+/// is of, so that scenarios can be run one by one.
+fn with_rows(page: &str, table: &str, run: &str) -> String {
     let (before, rest) = page.split_once(BEGIN).unwrap_or((page, ""));
-    let after = rest.split_once(END).map_or("\n", |(_, after)| after);
-    format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", figures.trim_end())
+    let (old, after) = rest.split_once(END).unwrap_or(("", "\n"));
+    let mut rows: Vec<String> = rows(old).map(str::to_owned).collect();
+    let seed = table.lines().find_map(|line| line.strip_prefix("Seed ")?.strip_suffix('.')).unwrap_or("?");
+    for row in self::rows(table) {
+        let new = format!("{row} {run}, seed {seed} |");
+        match rows.iter_mut().find(|old| scenario(old) == scenario(row)) {
+            Some(old) => *old = new,
+            None => rows.push(new),
+        }
+    }
+    let mut head = table.lines().filter(|line| line.starts_with('|'));
+    let (names, rule) = (head.next().unwrap_or_default(), head.next().unwrap_or_default());
+    format!("{before}{BEGIN}\n\n{names} run |\n{rule} --- |\n{}\n\n{END}{after}", rows.join("\n"))
+}
+
+/// The rows of a table without its head.
+fn rows(table: &str) -> impl Iterator<Item = &str> {
+    table.lines().filter(|line| line.starts_with('|')).skip(2)
+}
+
+/// What a row is about: its first cell.
+fn scenario(row: &str) -> &str {
+    row.split('|').nth(1).unwrap_or_default().trim()
 }
 
 /// Processors and memory, as far as the system tells.
@@ -163,8 +186,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn new_figures_take_the_place_of_the_old_ones_and_nothing_else() {
-        let page = format!("before\n{BEGIN}\n\nold\n\n{END}\nafter\n");
-        assert_eq!(between(&page, "new\n"), format!("before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"));
+    fn new_rows_take_the_place_of_the_old_ones_and_nothing_else() {
+        let empty = format!("before\n{BEGIN}\n\nNone yet.\n\n{END}\nafter\n");
+        let first =
+            with_rows(&empty, "Seed 7.\n\n| what | took |\n| --- | --- |\n| kills | 1 s |\n| cuts | 2 s |\n", "one");
+        let both =
+            "| what | took | run |\n| --- | --- | --- |\n| kills | 1 s | one, seed 7 |\n| cuts | 2 s | one, seed 7 |";
+        assert_eq!(first, format!("before\n{BEGIN}\n\n{both}\n\n{END}\nafter\n"));
+        let second = with_rows(&first, "Seed 8.\n\n| what | took |\n| --- | --- |\n| kills | 3 s |\n", "two");
+        assert_eq!(second, first.replace("| kills | 1 s | one, seed 7 |", "| kills | 3 s | two, seed 8 |"));
     }
 }
