@@ -366,7 +366,13 @@ pub async fn run(app: App, listener: TcpListener, shutdown: impl Future<Output =
 async fn put_right(service: &Service, mut shutdown: Pin<&mut impl Future<Output = ()>>) -> Result<bool, StartError> {
     let give_up_at = service.clock.now().plus(START_PATIENCE);
     loop {
-        let Err(error) = service.refresher.recover(service).await else { return Ok(true) };
+        // What is broken off here stands in the journal, and is found by the next start.
+        let recovered = tokio::select! {
+            biased;
+            () = shutdown.as_mut() => return Ok(false),
+            recovered = service.refresher.recover(service) => recovered,
+        };
+        let Err(error) = recovered else { return Ok(true) };
         let error = StartError::Store(OpenError::Store(error));
         if !error.may_pass() || service.clock.now() > give_up_at {
             return Err(StartError::Other { why: error.to_string() });

@@ -75,9 +75,9 @@ impl Service {
     ///
     /// # Errors
     /// [`Refusal::StorageUnavailable`].
-    pub async fn own_connections(&self, own: &Own) -> Result<Vec<OwnConnection>, Refusal> {
+    pub async fn own_connections(&self, own: &Own, support: Support<'_>) -> Result<Vec<OwnConnection>, Refusal> {
         let now = self.now();
-        let reader = Reader { words: own.words, support: Support { contact: None, request: &own.caller.request_id } };
+        let reader = Reader { words: own.words, support };
         let look = |seen: &Seen| {
             let connection = &*seen.connection;
             OwnConnection {

@@ -7,6 +7,7 @@ use evergrant_core::connection::{Account, Connection, Life};
 use evergrant_core::grant::Grant;
 use evergrant_core::id::ConnectionId;
 use evergrant_core::notice::NoticeKind;
+use evergrant_core::outcome::Class;
 use evergrant_core::planted::{self, Bug};
 use evergrant_core::time::Timestamp;
 
@@ -116,7 +117,8 @@ fn success(
     let record = reread(tx, id)?;
     tell(tx, shared, &record.connection, &guard.status, (&commit.notices, &commit.events), now)?;
     // Who hears that it works again has heard that it was renewed.
-    if commit.notices.is_empty() && deliveries::is_wanted(tx, &record.connection.subject, NoticeKind::Refreshed)? {
+    let is_new = class == Class::Success && commit.notices.is_empty();
+    if is_new && deliveries::is_wanted(tx, &record.connection.subject, NoticeKind::Refreshed)? {
         let renewed = [NewNotice::new(NoticeKind::Refreshed, now)];
         notices::write(tx, shared, About::connection(&record.connection), &renewed, now)?;
     }
@@ -159,17 +161,16 @@ fn store_grant(
     let (id, generation) = (&from.connection, from.generation + 1);
     let life = with_generation(commit.life.clone(), generation);
     let expires_at = life.grant.as_ref().and_then(|facts| facts.expiry.at());
+    // A sending that is open is of the grant that is replaced: nobody may take it for one of the new grant.
     let text = "UPDATE lives SET status = ?3, life = ?4, generation = ?5, expires_at = ?6, next_at = ?7, \
                 lease_until = CASE WHEN fence = ?8 THEN 0 ELSE lease_until END, \
                 lease_owner = CASE WHEN fence = ?8 THEN NULL ELSE lease_owner END, \
-                sending_at = CASE WHEN attempt = ?9 OR fence = ?8 THEN NULL ELSE sending_at END, \
-                attempt = CASE WHEN attempt = ?9 OR fence = ?8 THEN NULL ELSE attempt END, \
-                version = version + 1, changed_at = ?10 \
+                attempt = NULL, sending_at = NULL, version = version + 1, changed_at = ?9 \
                 WHERE connection_id = ?1 AND generation = ?2 AND status <> 'disconnected'";
     let (status, document) = (life.status.word(), json(&life)?);
     // No fence is -1: a journalled answer ends nobody's lease.
     let fence = from.fence.map_or(-1, |fence| i64::try_from(fence).unwrap_or(i64::MAX));
-    let all = values![id, stored, status, document, generation, expires_at, commit.next_at, fence, commit.attempt, now];
+    let all = values![id, stored, status, document, generation, expires_at, commit.next_at, fence, now];
     tx.run_one("lives", text, all)?;
     grants::put(tx, id, &SealedGrant::seal(&shared.ring, "grants", id.as_str(), generation, &commit.grant)?)?;
     if let Some(facts) = &commit.provider_data {

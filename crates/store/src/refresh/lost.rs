@@ -51,7 +51,7 @@ impl Store {
     }
 
     /// Journalled answers to refreshes, received at `from` or later, that were committed and that the stored grant is not
-    /// newer than. A success among them is to be committed again, in this order; a refusal among them changed no grant
+    /// newer than; also those whose sending somebody else has called uncertain meanwhile. A success among them is to be committed again, in this order; a refusal among them changed no grant
     /// and is nothing. Reads the whole journal.
     ///
     /// # Errors
@@ -66,7 +66,8 @@ impl Store {
             for one in found {
                 let EntryKind::Refresh { connection, generation } = &one.entry.kind else { continue };
                 let guard = Guard::read(sql, connection)?.filter(|guard| !guard.is_disconnected());
-                let text = "SELECT 1 FROM attempts WHERE id = ?1 AND result <> 'verdict'";
+                let text = "SELECT 1 FROM attempts WHERE id = ?1 AND ended_at IS NOT NULL \
+                            AND NOT (result = 'verdict' AND class = 'ambiguous')";
                 let known = sql.any(text, values![one.entry.attempt])?;
                 if !known && guard.is_some_and(|guard| guard.generation <= *generation) {
                     lost.push(one);

@@ -12,6 +12,7 @@ use crate::http::my_pages::{self, Place};
 use crate::http::openapi::tag;
 use crate::http::shell::Shell;
 use crate::http::strict::{InPath, whole};
+use crate::notify::words::Support;
 use crate::service::error::Refusal;
 use crate::service::mine::Own;
 
@@ -47,9 +48,11 @@ pub async fn page(
         Err(page) => return page,
     };
     let (status, code) = (value_of(query.as_deref(), "status"), value_of(query.as_deref(), "code"));
-    match shell.service().own_connections(&own).await {
+    let about = about(&shell, &headers);
+    let support = Support { contact: about.support, request: about.request_id };
+    match shell.service().own_connections(&own, support).await {
         Ok(all) => my_pages::connections(&own, &all, &place, (status.as_deref(), code.as_deref())),
-        Err(refusal) => my_pages::trouble(&refusal, Some(own.words.language()), &about(&shell, &headers)),
+        Err(refusal) => my_pages::trouble(&refusal, Some(own.words.language()), &about),
     }
 }
 

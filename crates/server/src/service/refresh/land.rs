@@ -51,14 +51,21 @@ pub(super) async fn land_journalled(
     let body = bytes::Bytes::copy_from_slice(&entry.body);
     let answer = Answer { status: entry.status, headers: entry.headers.clone(), body };
     let (provider, purpose) = (&flight.integration.provider, flight.purpose());
+    let stored = stored_tokens(refresher, id).await?;
+    let known: Vec<&str> = stored.iter().map(String::as_str).collect();
     let outcome = match cut_off {
-        None => super::classify(provider, &answer, entry.sent_at, purpose, &[]),
-        Some(why) => super::classify_cut_off(provider, &answer, why, entry.sent_at, purpose, &[]),
+        None => super::classify(provider, &answer, entry.sent_at, purpose, &known),
+        Some(why) => super::classify_cut_off(provider, &answer, why, entry.sent_at, purpose, &known),
+    };
+    let brings = match &outcome {
+        Outcome::Success(_) => true,
+        Outcome::Failure(failure) => failure.salvaged_refresh_token.is_some(),
     };
     // What was committed once and changed no grant is nothing to be told again, nor what somebody else has judged.
-    if (found.committed || judged) && outcome.class() != Class::Success {
+    if (found.committed || judged) && !brings {
         return Ok(());
     }
+    tracing::info!(connection = %id, "an answer that had reached the journal is brought into the database");
     let of = Of { attempt: entry.attempt.clone(), sent_at: entry.sent_at };
     // Whoever of this process holds it commits by generation.
     match refresher.0.store.claim_again(id, refresher.0.clock.now(), flight.policy.lease).await? {
@@ -83,6 +90,16 @@ pub(super) async fn land_journalled(
             Ok(())
         }
     }
+}
+
+/// What the stored grant holds: an answer that only repeats it is none.
+async fn stored_tokens(refresher: &Refresher, id: &ConnectionId) -> Result<Vec<String>, StoreError> {
+    let store = &refresher.0.store;
+    let Some(record) = store.token_record(id, true).await? else { return Ok(Vec::new()) };
+    let Some(grant) = store.open_grant(&record)? else { return Ok(Vec::new()) };
+    let access = grant.access_token.as_ref().map(|token| token.expose().to_owned());
+    let refresh = grant.refresh_token.as_ref().map(|token| token.expose().to_owned());
+    Ok(access.into_iter().chain(refresh).collect())
 }
 
 impl Flight<'_> {

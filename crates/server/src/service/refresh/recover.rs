@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use evergrant_core::id::ConnectionId;
+use evergrant_core::outcome::Class;
 use evergrant_store::StoreError;
 use evergrant_store::journal::{EntryKind, Journalled};
-use evergrant_store::refresh::AttemptResult;
+use evergrant_store::refresh::{AttemptEnd, AttemptResult};
 
 use super::{Refresher, Trigger, land};
 use crate::service::Service;
@@ -93,13 +94,12 @@ impl Refresher {
     /// the lease, without one.
     async fn recover_refresh(&self, found: &Journalled, id: &ConnectionId, generation: u64) -> Result<(), StoreError> {
         let known = self.0.store.attempt_outcome(&found.entry.attempt).await?.and_then(|attempt| attempt.end);
-        // Another node may have judged it uncertain meanwhile: it knew of no answer.
-        let judged = match known.map(|end| end.result) {
-            None => false,
-            Some(AttemptResult::Verdict) => true,
-            Some(AttemptResult::Stored | AttemptResult::Superseded | AttemptResult::Disconnected) => return Ok(()),
-        };
-        tracing::info!(connection = %id, "an answer that had reached the journal is brought into the database");
-        land::land_journalled(self, id, generation, (found, judged)).await
+        // Another node may have called the sending uncertain meanwhile: it knew of no answer.
+        let uncertain =
+            |end: &AttemptEnd| end.result == AttemptResult::Verdict && end.class == Class::Ambiguous.as_str();
+        if known.as_ref().is_some_and(|end| !uncertain(end)) {
+            return Ok(());
+        }
+        land::land_journalled(self, id, generation, (found, known.is_some())).await
     }
 }

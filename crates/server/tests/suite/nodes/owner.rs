@@ -7,6 +7,7 @@ use evergrant_rig::Place;
 use evergrant_rig::moments::entries;
 use evergrant_testkit::Fault;
 use evergrant_testkit::cluster::Cluster;
+use serde_json::json;
 
 use super::{LONG, NUMBERS, Nodes, fault, good};
 use crate::waiting::{pass, wait_for};
@@ -117,6 +118,13 @@ async fn a_node_serves_although_another_one_has_the_lease_of_what_its_journal_an
     assert_eq!(nodes.api(0).get("/healthz").await.unwrap().status, 200);
     nodes.until(2, &path, |reply| reply.status == 200).await;
     assert_eq!(nodes.spends(), 2);
+    // What the other one still waits for is of the grant before, and holds nothing up.
+    nodes.judge.switch_off("hang");
+    wait_for(LONG, "a refresh of the new grant", async || {
+        let forced = nodes.api(2).post(&format!("/v1/connections/{id}/refresh"), &json!({})).await.unwrap();
+        (forced.json()["outcome"] == "success").then_some(())
+    })
+    .await;
     nodes.stop().await;
 }
 

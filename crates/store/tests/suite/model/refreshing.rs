@@ -233,9 +233,7 @@ impl World {
         known.access = Some(mark);
         known.next_at = commit.next_at;
         known.expires_at = commit.life.grant.as_ref().and_then(|facts| facts.expiry.at());
-        if fence == Some(known.fence) || known.sending.as_ref() == Some(&commit.attempt) {
-            known.sending = None;
-        }
+        known.sending = None;
         known.end_lease(fence);
         known.account = known.account.or(learnt);
         known.events.push("connection.refreshed");
