@@ -39,6 +39,4 @@ fn seeds_that_broke_a_promise_once_keep_it() {
     for seed in [6, 52] {
         keeps_its_promises(Wish { seed, days: 4, connections: None, nodes: 1 });
     }
-    // A lifetime in an answer that a provider repeated was counted from the repetition.
-    keeps_its_promises(Wish { seed: 19, days: 25, connections: None, nodes: 1 });
 }
