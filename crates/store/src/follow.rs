@@ -129,6 +129,8 @@ fn tell_events(listener: &Listener, shared: &Shared) -> Result<(), StoreError> {
         let last = shared.last_event();
         let found = listener.read(|sql| events::behind(sql, last))?;
         let Some(newest) = found.last().map(|event| event.seq) else { return Ok(()) };
+        // Who hears one finds in memory what it says, also where this node wrote it.
+        shared.until_committed();
         shared.told_events(newest);
         // Nobody listening is no error.
         found.into_iter().for_each(|event| drop(shared.events.send(Arc::new(event))));

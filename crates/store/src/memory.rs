@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use evergrant_core::id::{ConnectionId, IntegrationName, SubjectId};
@@ -23,6 +23,9 @@ use crate::keys::{self, ApiKey};
 use crate::shared::{Effect, Shared, StatusCounts, Tx};
 use crate::store::newer_data_keys;
 
+/// How long a commit of this node is waited for at most: one that has failed says so with the next group only.
+const COMMITTED: Duration = Duration::from_secs(1);
+
 /// What a node knows of what the others do.
 pub(crate) struct Feed {
     position: Mutex<Position>,
@@ -34,6 +37,9 @@ pub(crate) struct Feed {
     waiting: Mutex<HashMap<ConnectionId, Arc<Notify>>>,
     /// What others have erased and this node's journal may still hold.
     erased: Mutex<BTreeSet<ConnectionId>>,
+    /// Whether this node commits just now, and its memory does not say so yet.
+    committing: Mutex<bool>,
+    committed: Condvar,
 }
 
 /// Up to which turns memory is true.
@@ -56,6 +62,8 @@ impl Feed {
             clock: Mutex::default(),
             waiting: Mutex::default(),
             erased: Mutex::default(),
+            committing: Mutex::default(),
+            committed: Condvar::new(),
         }
     }
 }
@@ -267,6 +275,20 @@ impl Shared {
             Some((clock, at)) => clock.plus(at.elapsed()),
             None => now,
         }
+    }
+
+    /// A group of this node is about to be committed, or is in memory now; or it failed.
+    pub fn commits(&self, about_to: bool) {
+        *lock(&self.feed.committing) = about_to;
+        if !about_to {
+            self.feed.committed.notify_all();
+        }
+    }
+
+    /// Waits until what this node has committed is in its memory: others read it in the database already.
+    pub fn until_committed(&self) {
+        let committing = lock(&self.feed.committing);
+        drop(self.feed.committed.wait_timeout_while(committing, COMMITTED, |committing| *committing));
     }
 
     /// All that had been committed at this instant has been heard.

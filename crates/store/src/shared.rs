@@ -152,6 +152,8 @@ impl Household<Effect> for Keeping {
     /// Counts what was sealed, and makes a new data key when the present one is worn out.
     fn before(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
         if let Some(turn) = tx.turn() {
+            // The group before may have failed.
+            self.shared.commits(false);
             self.shared.took_turn(tx, turn)?;
         }
         self.count = match self.shared.ring.count_to_store() {
@@ -176,6 +178,7 @@ impl Household<Effect> for Keeping {
         if tx.turn().is_none() {
             return Ok(());
         }
+        self.shared.commits(true);
         let changes: Vec<Change> = tx.look(|effects| effects.iter().filter_map(Change::of).collect());
         if changes.is_empty() { Ok(()) } else { tx.tell(self.shared.node.as_str(), &json(&changes)?) }
     }
@@ -188,6 +191,9 @@ impl Household<Effect> for Keeping {
             self.shared.ring.key_stored(&key);
         }
         self.shared.apply(effects, turn);
+        if turn.is_some() {
+            self.shared.commits(false);
+        }
     }
 
     /// Nobody need wait for what this node held.

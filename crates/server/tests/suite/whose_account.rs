@@ -34,6 +34,7 @@ async fn a_link_alone_reconnects_nothing_where_only_the_browser_names_the_accoun
     let world = World::new().await;
     named_in_the_callback(&world).await;
     let pair = world.judge.issue("acme", "alice").expect("a grant");
+    world.judge.revoke("acme", "alice");
     let grant = json!({
         "integration": "acme", "subject": "user-2", "account_id": "realm-1", "access_token": pair.access_token,
         "refresh_token": pair.refresh_token, "expires_at": "2026-01-01T00:00:00Z",
@@ -41,7 +42,6 @@ async fn a_link_alone_reconnects_nothing_where_only_the_browser_names_the_accoun
     let id = world.post("/v1/connections", &grant).await.json()["id"].clone();
     let refused = world.post("/v1/connect-sessions", &json!({ "connection_id": id })).await;
     assert_eq!((refused.status, refused.json()["field"].as_str()), (422, Some("binding")), "{}", refused.text());
-    world.judge.revoke("acme", "alice");
     let token = world.token(id.as_str().expect("an id"), "").await;
     assert_eq!((token.status, &token.json()["reconnect_url"]), (424, &Value::Null), "{}", token.text());
     let allowed = world.post("/v1/connect-sessions", &json!({ "connection_id": id, "return_url": APPLICATION })).await;
