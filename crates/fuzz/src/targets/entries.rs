@@ -199,11 +199,9 @@ fn below(entry: &Provider, operators: &BTreeSet<&str>, field: &str, template: &s
         let there = before.contains(&format!("{{{name}")) && !operators.contains(name.as_str());
         there && variable.may_come_from_anywhere() && !variable.is_enumeration() && variable.default.is_none()
     });
-    let labels = tail.split('.').filter(|label| !label.is_empty()).count();
-    assert!(
-        !free || (tail.starts_with('.') || tail.starts_with('-')) && labels >= 2,
-        "{field}: {template} can be anybody's"
-    );
+    // The label in which a value ends is not whole.
+    let whole = tail.split('.').skip(1).filter(|label| !label.is_empty()).count();
+    assert!(!free || whole >= 2, "{field}: {template} can be anybody's");
 }
 
 /// The addresses of an entry by the path of their field.
