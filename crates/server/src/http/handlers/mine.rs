@@ -7,6 +7,7 @@ use evergrant_core::secret::OneTime;
 use http::HeaderMap;
 
 use super::flow::{about, redirect, value_of};
+use crate::http::connect_pages::About;
 use crate::http::conventions::language;
 use crate::http::my_pages::{self, Place};
 use crate::http::openapi::tag;
@@ -31,6 +32,11 @@ async fn visit(shell: &Shell, token: String, query: Option<&str>, headers: &Head
     Ok(Visit { own, place: Place { path: format!("/my/{}", token.expose()), back } })
 }
 
+/// What stands in the way, in the person's own language.
+fn own_trouble(own: &Own, refusal: &Refusal, about: &About<'_>) -> Response {
+    my_pages::trouble(refusal, Some(own.words.language()), about)
+}
+
 /// My connections
 ///
 /// The page of a subject's session: how each connection is doing, and a button where the person can mend one.
@@ -42,18 +48,14 @@ pub async fn page(
     InPath(token): InPath<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Response {
-    let Visit { own, place } = match visit(&shell, token, query.as_deref(), &headers).await {
-        Ok(visit) => visit,
-        Err(page) => return page,
-    };
+) -> Result<Response, Response> {
+    let Visit { own, place } = visit(&shell, token, query.as_deref(), &headers).await?;
     let (status, code) = (value_of(query.as_deref(), "status"), value_of(query.as_deref(), "code"));
     let about = about(&shell, &headers);
     let support = Support { contact: about.support, request: about.request_id };
-    match shell.service().own_connections(&own, support).await {
-        Ok(all) => my_pages::connections(&own, &all, &place, (status.as_deref(), code.as_deref())),
-        Err(refusal) => my_pages::trouble(&refusal, Some(own.words.language()), &about),
-    }
+    let all =
+        shell.service().own_connections(&own, support).await.map_err(|refusal| own_trouble(&own, &refusal, &about))?;
+    Ok(my_pages::connections(&own, &all, &place, (status.as_deref(), code.as_deref())))
 }
 
 /// Reconnect one of my connections
@@ -69,25 +71,17 @@ pub async fn reconnect(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     request: Request,
-) -> Response {
-    let Visit { own, place } = match visit(&shell, token, query.as_deref(), &headers).await {
-        Ok(visit) => visit,
-        Err(page) => return page,
-    };
-    let form = match whole(request).await {
-        Ok(form) => form,
-        Err(problem) => return problem.into_response(),
-    };
+) -> Result<Response, Response> {
+    let Visit { own, place } = visit(&shell, token, query.as_deref(), &headers).await?;
+    let form = whole(request).await.map_err(IntoResponse::into_response)?;
     let chosen = value_of(std::str::from_utf8(&form).ok(), "connection").and_then(|id| id.parse::<ConnectionId>().ok());
     let return_url = format!("{}{}", shell.service().public_url, place.address());
     let link = match chosen {
         Some(id) => shell.service().reconnect_own(&own, &id, return_url).await,
         None => Err(Refusal::not_found("connection")),
     };
-    match link {
-        Ok(link) => redirect(link.expose()),
-        Err(refusal) => my_pages::trouble(&refusal, Some(own.words.language()), &about(&shell, &headers)),
-    }
+    let link = link.map_err(|refusal| own_trouble(&own, &refusal, &about(&shell, &headers)))?;
+    Ok(redirect(link.expose()))
 }
 
 /// What I want to be told
@@ -101,16 +95,12 @@ pub async fn preferences(
     InPath(token): InPath<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Response {
-    let Visit { own, place } = match visit(&shell, token, query.as_deref(), &headers).await {
-        Ok(visit) => visit,
-        Err(page) => return page,
-    };
+) -> Result<Response, Response> {
+    let Visit { own, place } = visit(&shell, token, query.as_deref(), &headers).await?;
     let saved = value_of(query.as_deref(), "saved").is_some();
-    match shell.service().wishes(&own.subject).await {
-        Ok(wishes) => my_pages::preferences(&own, &wishes, &place, saved),
-        Err(refusal) => my_pages::trouble(&refusal, Some(own.words.language()), &about(&shell, &headers)),
-    }
+    let wishes = shell.service().wishes(&own.subject).await;
+    let wishes = wishes.map_err(|refusal| own_trouble(&own, &refusal, &about(&shell, &headers)))?;
+    Ok(my_pages::preferences(&own, &wishes, &place, saved))
 }
 
 /// Say what I want to be told
@@ -127,23 +117,18 @@ pub async fn set_preferences(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     request: Request,
-) -> Response {
-    let Visit { own, place } = match visit(&shell, token, query.as_deref(), &headers).await {
-        Ok(visit) => visit,
-        Err(page) => return page,
-    };
-    let form = match whole(request).await {
-        Ok(form) => form,
-        Err(problem) => return problem.into_response(),
-    };
+) -> Result<Response, Response> {
+    let Visit { own, place } = visit(&shell, token, query.as_deref(), &headers).await?;
+    let form = whole(request).await.map_err(IntoResponse::into_response)?;
     let (chosen, contact) = my_pages::chosen(&form);
     let stored = shell.service().set_own_wishes(&own, chosen.clone(), contact.clone()).await;
+    let trouble = |refusal: Refusal| own_trouble(&own, &refusal, &about(&shell, &headers));
     match stored {
-        Ok(_) => redirect(&place.preferences(&[("saved", "1")])),
-        Err(Refusal::Invalid { field, .. }) => match shell.service().wishes(&own.subject).await {
-            Ok(known) => my_pages::not_preferences(&own, known, (chosen, contact), &place, &field),
-            Err(refusal) => my_pages::trouble(&refusal, Some(own.words.language()), &about(&shell, &headers)),
-        },
-        Err(refusal) => my_pages::trouble(&refusal, Some(own.words.language()), &about(&shell, &headers)),
+        Ok(_) => Ok(redirect(&place.preferences(&[("saved", "1")]))),
+        Err(Refusal::Invalid { field, .. }) => {
+            let known = shell.service().wishes(&own.subject).await.map_err(trouble)?;
+            Ok(my_pages::not_preferences(&own, known, (chosen, contact), &place, &field))
+        }
+        Err(refusal) => Err(trouble(refusal)),
     }
 }
