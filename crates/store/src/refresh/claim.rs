@@ -70,7 +70,9 @@ impl Store {
     ) -> Result<Option<Box<Leased>>, StoreError> {
         match self.claimed(id, now, lease, true).await? {
             Claim::Leased(leased) => Ok(Some(leased)),
-            Claim::Gone | Claim::Busy { .. } => Ok(None),
+            Claim::Gone => Ok(None),
+            // It is looked at without a lease instead: what is busy must not be taken for what is gone.
+            Claim::Busy { .. } => Err(StoreError::defect("claiming for the journal")),
         }
     }
 

@@ -51,7 +51,8 @@ impl Store {
     }
 
     /// Journalled answers to refreshes, received at `from` or later, that were committed and that the stored grant is not
-    /// newer than; also those whose sending somebody else has called uncertain meanwhile. A success among them is to be committed again, in this order; a refusal among them changed no grant
+    /// newer than; also those whose sending somebody else has called uncertain meanwhile. A success among them is to be
+    /// committed again, in this order; a refusal among them changed no grant
     /// and is nothing. Reads the whole journal.
     ///
     /// # Errors
