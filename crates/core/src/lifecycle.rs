@@ -182,6 +182,10 @@ fn last_failure(failure: &Failure, now: Timestamp) -> LastFailure {
 fn refused(life: Life, failure: &Failure, around: &Circumstances<'_>, now: Timestamp) -> Transition {
     let policy = around.policy;
     let count = life.auth_failures.saturating_add(1);
+    if matches!(life.status, Status::NeedsReauth { .. }) {
+        // Somebody insisted, and it was refused again: since when, why, and who was told of it stays as it is.
+        return quiet(Life { auth_failures: count, next_attempt: None, not_before: None, ..life });
+    }
     // Where the client alone gets its tokens there is no consent that could have ended, and nobody to reconnect.
     let has_person = around.provider.renewal != Renewal::Reissue;
     let said_dead = failure.class == Class::InvalidGrant && has_person;

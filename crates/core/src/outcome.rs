@@ -94,6 +94,14 @@ impl Outcome {
             Outcome::Failure(failure) => failure.class,
         }
     }
+
+    /// Whether it brought tokens that must be kept: an answer without a usable access token may hold a refresh token.
+    pub fn brings_tokens(&self) -> bool {
+        match self {
+            Outcome::Success(_) => true,
+            Outcome::Failure(failure) => failure.salvaged_refresh_token.is_some(),
+        }
+    }
 }
 
 /// A call that brought no usable token.

@@ -169,6 +169,8 @@ impl World {
         let known = &mut self.judge.known[at];
         known.offered.push(family);
         known.reconnecting = false;
+        // Perhaps it is taken over, and nobody hears of that.
+        known.ended = None;
         let number = known.edits.0;
         self.tell(format_args!("connection {at} is given consent {family} at site {site}"));
         let tells = self.rng.chance(0.7);

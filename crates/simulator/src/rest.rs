@@ -63,8 +63,10 @@ impl Running<'_> {
                                 AND at >= ?2";
                     let told = world.ids(text, &[&id.as_str(), &since.as_millis()]).len();
                     if told != 1 {
+                        let all = "SELECT kind || ' ' || about || ' at ' || at FROM notices WHERE connection_id = ?1";
+                        let all = world.ids(all, &[&id.as_str()]);
                         world.broken(format_args!(
-                            "silence: connection {at} must reconnect, and that was told {told} times"
+                            "silence: connection {at} must reconnect since {since}, and that was told {told} times: {all:?}"
                         ));
                     }
                 }

@@ -106,6 +106,8 @@ pub struct Body {
     pub paused: bool,
     /// When something last befell it.
     pub troubled_at: Timestamp,
+    /// How many steps it has taken at this moment.
+    pub busy: (Timestamp, u32),
 }
 
 /// The world.
@@ -136,6 +138,9 @@ pub struct World {
     /// Who checks the promises.
     pub judge: Judge,
 }
+
+/// More steps than anything takes at one moment: who needs more goes round in circles.
+const BUSY: u32 = 50_000;
 
 /// The world, as everybody has it.
 pub type Shared = Arc<Mutex<World>>;
@@ -168,6 +173,7 @@ impl World {
                     stalked: None,
                     paused: false,
                     troubled_at: BEGIN,
+                    busy: (BEGIN, 0),
                 })
                 .collect(),
             disk: Disk::Well,
@@ -292,6 +298,12 @@ impl World {
                 return false;
             }
             body.doom = Some(left - 1);
+        }
+        body.busy = (now, if body.busy.0 == now { body.busy.1 + 1 } else { 1 });
+        if body.busy.1 > BUSY {
+            body.dead = true;
+            self.broken(format_args!("waste: process {node} does not come to rest; it is at {what}"));
+            return false;
         }
         true
     }

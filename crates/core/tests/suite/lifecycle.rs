@@ -114,6 +114,20 @@ fn a_refused_refresh_token_is_told_at_once_and_never_tried_again() {
 }
 
 #[test]
+fn a_verdict_stays_as_it_is_when_a_forced_try_is_refused_again() {
+    for brake in [false, true] {
+        let mut told = Told::new(ReplayKind::Single);
+        told.fails(Class::InvalidGrant, 100);
+        let first = told.life.status.clone();
+        told.brake = brake;
+        for (class, now) in [(Class::InvalidGrant, 500), (Class::AuthRejected, 900)] {
+            assert_eq!(told.fails(class, now).notices, []);
+            assert_eq!((&told.life.status, told.next()), (&first, None));
+        }
+    }
+}
+
+#[test]
 fn with_a_limit_of_three_the_flow_is_silent_warning_disconnected() {
     let mut told = Told::new(ReplayKind::None);
     told.policy.invalid_grant_limit = 3;

@@ -207,6 +207,9 @@ impl Watched {
         assert_eq!(counts(life), (auth + 1, transient));
         let said_dead = class == Class::InvalidGrant && self.provider.renewal != Renewal::Reissue;
         let limit = if said_dead { self.policy.invalid_grant_limit } else { self.policy.auth_failure_limit };
+        if matches!(before.status, Status::NeedsReauth { .. }) {
+            assert_eq!(life.status, before.status, "a verdict that was told is another one now");
+        }
         let is_new =
             matches!(life.status, Status::NeedsReauth { .. }) && !matches!(before.status, Status::NeedsReauth { .. });
         if is_new {

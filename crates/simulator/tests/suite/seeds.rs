@@ -39,4 +39,12 @@ fn seeds_that_broke_a_promise_once_keep_it() {
     for seed in [6, 52] {
         keeps_its_promises(Wish { seed, days: 4, connections: None, nodes: 1 });
     }
+    // The same answer again, as one that had been lost: the lifetime in it was counted from the later one.
+    keeps_its_promises(Wish { seed: 240, days: 30, connections: None, nodes: 1 });
+    // While the one probe of a client that was refused was out, the scheduler looked at the others without a pause.
+    keeps_its_promises(Wish { seed: 50, days: 30, connections: None, nodes: 1 });
+    // A forced try that was refused moved the moment since when a person must reconnect behind the notice of it.
+    keeps_its_promises(Wish { seed: 146, days: 30, connections: None, nodes: 1 });
+    // A spare brought a refresh token without an access token, and that was thrown away.
+    keeps_its_promises(Wish { seed: 690, days: 30, connections: None, nodes: 1 });
 }

@@ -310,7 +310,12 @@ impl Gate {
 
     fn blocks_background(&self, now: Timestamp) -> bool {
         let full = self.background.available_permits() == 0 || self.total.available_permits() == 0;
-        full || lock(&self.state).breaker.is_saturated() || self.opens_at(now).is_some()
+        // While the one probe is out the others would only find that it is.
+        let taken = {
+            let state = lock(&self.state);
+            state.breaker.is_saturated() || state.probing
+        };
+        full || taken || self.opens_at(now).is_some()
     }
 
     fn opens_at(&self, now: Timestamp) -> Option<Timestamp> {

@@ -57,12 +57,8 @@ pub(super) async fn land_journalled(
         None => super::classify(provider, &answer, entry.sent_at, purpose, &known),
         Some(why) => super::classify_cut_off(provider, &answer, why, entry.sent_at, purpose, &known),
     };
-    let brings = match &outcome {
-        Outcome::Success(_) => true,
-        Outcome::Failure(failure) => failure.salvaged_refresh_token.is_some(),
-    };
     // What was committed once and changed no grant is nothing to be told again, nor what somebody else has judged.
-    if (found.committed || judged) && !brings {
+    if (found.committed || judged) && !outcome.brings_tokens() {
         return Ok(());
     }
     tracing::info!(connection = %id, "an answer that had reached the journal is brought into the database");
@@ -240,21 +236,26 @@ impl Flight<'_> {
 
     fn facts(&self, leased: &Leased, tokens: &TokenSet, sent_at: Timestamp) -> GrantFacts {
         let before = leased.connection.life.grant.as_ref();
-        let lifetime = match tokens.expiry {
-            Expiry::At { at } => u64::try_from(at.since(sent_at).as_millis()).ok(),
-            Expiry::Unknown | Expiry::Never => None,
+        // The same answer as one that was lost, perhaps: its lifetimes count from that one, which nobody can tell later.
+        let again =
+            leased.connection.life.uncertain.filter(|_| self.integration.provider.replay == ReplayKind::Idempotent);
+        let issued_at = again.map_or(sent_at, |lost| lost.since.min(sent_at));
+        let as_first = |at: Timestamp| at.minus(sent_at.since(issued_at));
+        let (expiry, lifetime) = match tokens.expiry {
+            Expiry::At { at } => (Expiry::At { at: as_first(at) }, u64::try_from(at.since(sent_at).as_millis()).ok()),
+            other @ (Expiry::Unknown | Expiry::Never) => (other, None),
         };
-        let sliding = self.integration.provider.idle_limit().map(|limit| sent_at.plus(limit));
+        let sliding = self.integration.provider.idle_limit().map(|limit| issued_at.plus(limit));
         let kept_end = before.and_then(|facts| facts.refresh_expires_at);
         GrantFacts {
             generation: leased.generation + 1,
-            issued_at: sent_at,
-            expiry: tokens.expiry,
+            issued_at,
+            expiry,
             lifetime_millis: lifetime,
             token_id: self.inner.store.fingerprint(tokens.access_token.expose()),
             has_access_token: true,
             has_refresh_token: tokens.refresh_token.is_some() || before.is_some_and(|facts| facts.has_refresh_token),
-            refresh_expires_at: tokens.refresh_expires_at.or(sliding).or(kept_end),
+            refresh_expires_at: tokens.refresh_expires_at.map(as_first).or(sliding).or(kept_end),
             scopes: tokens.scopes.clone().or_else(|| before.map(|facts| facts.scopes.clone())).unwrap_or_default(),
             oddities: tokens.oddities.clone(),
             short: false,

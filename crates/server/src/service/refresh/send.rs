@@ -150,7 +150,8 @@ impl Flight<'_> {
                     continue;
                 }
                 let Ok(tried) = self.sent_from(&leased, &spare.grant, None).await? else { break };
-                if tried.outcome.class() == Class::Success {
+                if tried.outcome.brings_tokens() {
+                    self.settled(&sent);
                     sent = Sent { from: Some(Box::new(Grant::clone(&spare.grant))), ..tried };
                     break;
                 }
