@@ -21,18 +21,22 @@ enum Deed {
     CrashDatabase,
     TerminateBackends,
     CutDatabase,
+    CutNode,
+    HoldNode,
     ProviderAway,
     AnswersLost,
     Replace,
     Consent,
 }
 
-const DEEDS: [Deed; 9] = [
+const DEEDS: [Deed; 11] = [
     Deed::Kill,
     Deed::Pause,
     Deed::CrashDatabase,
     Deed::TerminateBackends,
     Deed::CutDatabase,
+    Deed::CutNode,
+    Deed::HoldNode,
     Deed::ProviderAway,
     Deed::AnswersLost,
     Deed::Replace,
@@ -110,11 +114,16 @@ async fn do_it(scene: &mut Scene, deed: Deed, number: usize, pause: Duration, di
                 .run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()");
         }
         Deed::CutDatabase if on_server => {
-            scene.place.wire().break_down();
+            scene.nodes.iter().for_each(|node| node.wire().break_down());
             pass(while_long).await;
-            scene.place.wire().mend();
+            scene.nodes.iter().for_each(|node| node.wire().mend());
         }
-        Deed::CrashDatabase | Deed::TerminateBackends | Deed::CutDatabase => return false,
+        Deed::CutNode | Deed::HoldNode if on_server => {
+            outages::cut_node(scene, number, matches!(deed, Deed::CutNode), pause).await;
+        }
+        Deed::CrashDatabase | Deed::TerminateBackends | Deed::CutDatabase | Deed::CutNode | Deed::HoldNode => {
+            return false;
+        }
         Deed::ProviderAway => {
             let fault = if dice.below(2) == 0 { Fault::Answer(Canned::error_500()) } else { Fault::CutBefore };
             scene.judge.fault(FaultRule::lasting(fault));

@@ -68,6 +68,11 @@ impl Home {
         self.folder.path().join("data")
     }
 
+    /// What the data folder is called in a database on a server; empty before its first start.
+    pub fn name(&self) -> String {
+        std::fs::read_to_string(self.data().join("evergrant.lock")).unwrap_or_default()
+    }
+
     /// The program with these arguments, ready to start in the folder.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);

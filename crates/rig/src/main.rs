@@ -107,8 +107,8 @@ async fn rage(program: PathBuf, minutes: f64, seed: Option<u64>, nodes: usize) -
     }
     let seed = seed.unwrap_or_else(Dice::any_seed);
     println!("seed {seed}");
-    let place = Place::through_wire(&Arc::new(Cluster::start()));
-    let plan = Plan { nodes, callers: 2 * nodes, ..Plan::new(program).at(place).with("lease", 2.0) };
+    let place = Place::on(&Arc::new(Cluster::start()));
+    let plan = Plan { nodes, wires: true, callers: 2 * nodes, ..Plan::new(program).at(place).with("lease", 2.0) };
     let verdict = chaos::rage(&plan, seed, Duration::from_secs_f64(minutes * 60.0), Duration::from_secs(3)).await;
     println!("{verdict}");
     if verdict.0.wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use evergrant_testkit::{Fault, FaultRule};
+use evergrant_testkit::{Fault, FaultRule, Ledger};
 use tokio::task::JoinSet;
 
 use crate::dice::Dice;
 use crate::moments::LIMIT;
 use crate::plan::Plan;
-use crate::scene::Scene;
+use crate::scene::{Person, Scene};
 use crate::tally::Tally;
 use crate::waiting::{pass, wait_for};
 
@@ -56,18 +56,17 @@ pub async fn callers(plan: &Plan, seed: u64, rounds: usize, each: usize, provide
         scene.judge.fault(FaultRule::lasting(Fault::DelayAnswer(provider)).account(&person.account));
         let before = scene.judge.ledger().spends_of(&person.client, &person.account).count();
         let mut asked = ask(&scene, &person.id, each, provider);
-        let under_way = |ledger: &evergrant_testkit::Ledger| {
-            ledger.in_flight().any(|spend| spend.account.as_deref() == Some(&person.account))
-        };
-        drop(scene.judge.wait_until(Duration::from_secs(20), under_way).await);
-        let number = owner(&scene, &person.id);
         match fate {
             Fate::Nothing => {}
             Fate::Killed => {
+                let number = owner(&scene, &person).await;
                 scene.kill(number, &[]).await;
                 scene.start(number).await;
             }
-            Fate::Stopped(span) => stop_owner(&mut scene, number, &person.id, span).await,
+            Fate::Stopped(span) => {
+                let number = owner(&scene, &person).await;
+                stop_owner(&mut scene, number, &person.id, span).await;
+            }
         }
         let mut refused = BTreeMap::new();
         while let Some(answer) = asked.join_next().await {
@@ -129,10 +128,22 @@ fn ask(scene: &Scene, id: &str, each: usize, provider: Duration) -> JoinSet<Resu
     asked
 }
 
-/// The process that holds the lease; the first one where that cannot be told.
-fn owner(scene: &Scene, id: &str) -> usize {
-    let owner = scene.run(&format!("SELECT lease_owner FROM lives WHERE connection_id = '{id}'"));
-    let owner = owner.first().cloned().unwrap_or_default();
-    let words = |at: &usize| scene.nodes[*at].serving.as_ref().is_some_and(|serving| serving.said().contains(&owner));
-    (0..scene.nodes.len()).find(|at| !owner.is_empty() && words(at)).unwrap_or_default()
+/// The process whose call is under way. It holds the lease, and the database knows it by the name of its folder.
+///
+/// # Panics
+/// When none does, which is no play at all.
+async fn owner(scene: &Scene, person: &Person) -> usize {
+    let under_way = |ledger: &Ledger| {
+        ledger
+            .in_flight()
+            .any(|spend| spend.client_id == person.client && spend.account.as_ref() == Some(&person.account))
+    };
+    scene.judge.wait_until(LIMIT, under_way).await.expect("a refresh is under way");
+    let place = scene.run(&format!(
+        "SELECT place FROM nodes JOIN lives ON lives.lease_owner = nodes.id WHERE connection_id = '{}'",
+        person.id
+    ));
+    let place = place.first().expect("a process holds the lease");
+    let is_at = |at: &usize| scene.nodes[*at].home.name() == *place;
+    (0..scene.nodes.len()).find(is_at).expect("the lease is of a process of this scene")
 }

@@ -1,9 +1,9 @@
-//! A database that crashes, is away, or is cut off at a commit; and processes that are paused, replaced and edited under
-//! load. Nobody is killed here, so nothing at all may be lost.
+//! A database that crashes, is away, or is cut off at a commit; and processes that are cut off, paused, replaced and edited
+//! under load. Nobody is killed here, so nothing at all may be lost.
 
 use std::time::{Duration, Instant};
 
-use evergrant_testkit::{End, Fault, FaultRule};
+use evergrant_testkit::{End, Fault, FaultRule, Moment};
 use serde_json::json;
 
 use crate::dice::Dice;
@@ -54,23 +54,23 @@ pub(crate) async fn crash(scene: &mut Scene) {
 /// Connections are cut right before and right after a `COMMIT` is forwarded, so many times each.
 ///
 /// # Panics
-/// When the place has no wire.
+/// When the service does not come back.
 pub async fn commits_cut(plan: &Plan, seed: u64, cuts: usize) -> Tally {
     let mut dice = Dice::new(seed);
-    let mut scene = Scene::begin(plan, &mut dice).await;
+    let mut scene = Scene::begin(&Plan { wires: true, ..plan.clone() }, &mut dice).await;
     for number in 0..cuts * 2 {
         pass(Duration::from_millis(dice.below(120))).await;
         let cut = if number % 2 == 0 { Cut::Before } else { Cut::After };
-        let (before, end) = (scene.place.wire().cuts(), Instant::now() + COMMIT);
-        scene.place.wire().cut_next(cut);
-        while scene.place.wire().cuts() == before && Instant::now() < end {
+        let (before, end) = (scene.nodes[0].wire().cuts(), Instant::now() + COMMIT);
+        scene.nodes[0].wire().cut_next(cut);
+        while scene.nodes[0].wire().cuts() == before && Instant::now() < end {
             pass(Duration::from_millis(2)).await;
         }
         match cut {
             Cut::Before => scene.tally.did("cut before COMMIT"),
             Cut::After => scene.tally.did("cut after COMMIT"),
         }
-        if scene.place.wire().cuts() == before {
+        if scene.nodes[0].wire().cuts() == before {
             scene.tally.wrong.push("STALLED: nothing is committed any more".to_owned());
         }
         if number % 20 == 19 {
@@ -109,19 +109,62 @@ pub async fn database_away(plan: &Plan, seed: u64, away: Duration) -> Tally {
         scene.tally.wrong.push("SILENT: no live token was handed out while the database was away".to_owned());
     }
     server(&scene.place, evergrant_testkit::cluster::Cluster::start_again).await;
-    let back = Instant::now();
+    let back = scene.judge.now();
     scene.answers().await;
-    while !scene.run("SELECT connection_id FROM lives WHERE attempt IS NOT NULL").is_empty() && back.elapsed() < BACK {
+    written(&mut scene, back).await;
+    scene.end().await
+}
+
+/// Waits until what was sent before `back` has its outcome in the database, which is right away.
+async fn written(scene: &mut Scene, back: Moment) {
+    let before = back.micros() / 1000;
+    let open = format!("SELECT attempt FROM lives WHERE attempt IS NOT NULL AND sending_at < {before}");
+    while !scene.run(&open).is_empty() && scene.judge.now().since(back) < BACK {
         pass(Duration::from_millis(50)).await;
     }
-    let open = scene.run("SELECT attempt FROM lives WHERE attempt IS NOT NULL AND sending_at < (SELECT MAX(sending_at) FROM lives) - 10000");
-    if !open.is_empty() {
-        scene
-            .tally
-            .wrong
-            .push(format!("LATE: {} outcomes were not written {BACK:?} after the database's return", open.len()));
+    let open = scene.run(&open).len();
+    if open > 0 {
+        let late = format!("LATE: {open} outcomes were not written {BACK:?} after the database could be reached again");
+        scene.tally.wrong.push(late);
+    }
+}
+
+/// One process at a time is cut off from the database, for longer than its lease, and the others go on. By turns its
+/// connections break, or nothing comes through and what it sent meanwhile comes late.
+///
+/// # Panics
+/// When the service does not come back.
+pub async fn cut_off(plan: &Plan, seed: u64, rounds: usize, span: Duration) -> Tally {
+    let mut dice = Dice::new(seed);
+    let mut scene = Scene::begin(&Plan { wires: true, ..plan.clone() }, &mut dice).await;
+    scene.judge.fault(FaultRule::lasting(Fault::DelayAnswer(Duration::from_millis(150))));
+    for round in 0..rounds {
+        pass(Duration::from_millis(300 + dice.below(1500))).await;
+        let number = usize::try_from(dice.below(scene.nodes.len() as u64)).unwrap_or_default();
+        let broken = round % 2 == 0;
+        cut_node(&scene, number, broken, span).await;
+        let back = scene.judge.now();
+        scene.tally.did(if broken { "cut off, connections broken" } else { "cut off, nothing comes through" });
+        scene.answers().await;
+        written(&mut scene, back).await;
+        scene.look_after().await;
+        if !scene.tally.wrong.is_empty() {
+            break;
+        }
     }
     scene.end().await
+}
+
+/// Cuts a process off from the database for a while.
+pub(crate) async fn cut_node(scene: &Scene, number: usize, broken: bool, span: Duration) {
+    let wire = scene.nodes[number].wire();
+    if broken {
+        wire.break_down();
+    } else {
+        wire.hold();
+    }
+    pass(span).await;
+    wire.mend();
 }
 
 /// A process is stopped for longer than its lease, and goes on.

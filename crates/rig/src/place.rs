@@ -8,8 +8,6 @@ use std::time::Duration;
 
 use evergrant_testkit::cluster::Cluster;
 
-use crate::proxy::Proxy;
-
 /// A database.
 #[derive(Clone, Debug)]
 pub enum Place {
@@ -21,21 +19,13 @@ pub enum Place {
         cluster: Arc<Cluster>,
         /// The schema.
         schema: String,
-        /// The wire through which the service gets there, where one stands in between.
-        wire: Option<Arc<Proxy>>,
     },
 }
 
 impl Place {
     /// An empty schema on this server.
     pub fn on(cluster: &Arc<Cluster>) -> Self {
-        Place::Postgres { cluster: cluster.clone(), schema: cluster.schema(), wire: None }
-    }
-
-    /// An empty schema on this server, reached through a wire that can be cut.
-    pub fn through_wire(cluster: &Arc<Cluster>) -> Self {
-        let wire = Some(Arc::new(Proxy::before_database(&cluster.socket())));
-        Place::Postgres { cluster: cluster.clone(), schema: cluster.schema(), wire }
+        Place::Postgres { cluster: cluster.clone(), schema: cluster.schema() }
     }
 
     /// Its name in figures.
@@ -50,20 +40,17 @@ impl Place {
     pub fn url(&self) -> Option<String> {
         match self {
             Place::Sqlite => None,
-            Place::Postgres { cluster, schema, wire } => {
-                let folder = wire.as_ref().and_then(|wire| wire.folder());
-                Some(folder.map_or_else(|| schema.clone(), |folder| cluster.through(schema, folder)))
-            }
+            Place::Postgres { schema, .. } => Some(schema.clone()),
         }
     }
 
-    /// The wire in between.
+    /// Where a service finds it that gets there by a wire whose socket lies in this folder.
     ///
     /// # Panics
-    /// Where there is none.
-    pub fn wire(&self) -> &Proxy {
-        let Place::Postgres { wire: Some(wire), .. } = self else { unreachable!("this place has no wire") };
-        wire
+    /// Where there is no server.
+    pub fn through(&self, folder: &Path) -> String {
+        let Place::Postgres { cluster, schema } = self else { unreachable!("SQLite has no server") };
+        cluster.through(schema, folder)
     }
 
     /// The server.
@@ -86,7 +73,7 @@ impl Place {
                 other.execute_batch("BEGIN IMMEDIATE").expect("the lock");
                 Lock::Sqlite { _connection: other }
             }
-            Place::Postgres { cluster, schema, .. } => {
+            Place::Postgres { cluster, schema } => {
                 let mut psql = cluster.client(schema);
                 let mut child = psql.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("psql runs");
                 let mut input = child.stdin.take().expect("its input");
@@ -107,7 +94,7 @@ impl Place {
     pub fn run(&self, database: &Path, statement: &str) -> Vec<String> {
         match self {
             Place::Sqlite => rows(&open(database), statement),
-            Place::Postgres { cluster, schema, .. } => {
+            Place::Postgres { cluster, schema } => {
                 let done = cluster.client(schema).args(["-c", statement]).output().expect("psql runs");
                 let words = String::from_utf8_lossy(&done.stderr);
                 assert!(done.status.success(), "{statement}: {words}");

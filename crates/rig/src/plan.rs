@@ -11,9 +11,11 @@ use crate::place::Place;
 /// How long an access token lives: it is renewed every second and a half.
 const ACCESS: Duration = Duration::from_secs(2);
 /// How long a replay window is; much longer than a restart takes on a busy machine.
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_secs(300);
 /// The rest of a token whose sending had no answer, in seconds.
 pub const REPLAY_AFTER: f64 = 0.6;
+/// The variable that says where the database is.
+pub const DATABASE_URL: &str = "EVERGRANT_DATABASE_URL";
 /// What several processes share.
 const MASTER_KEY: &str = "b1946ac92492d2347c6235b4d2611184e0a5ff1d9c3e7f6a8b0c2d4e6f8091a3";
 
@@ -28,6 +30,8 @@ pub struct Plan {
     pub place: Place,
     /// Processes that serve.
     pub nodes: usize,
+    /// Whether each process reaches the server by a wire of its own, which can be cut.
+    pub wires: bool,
     /// Connections of each kind.
     pub people: usize,
     /// Callers who ask for tokens all the time.
@@ -54,6 +58,7 @@ impl Plan {
             planted: None,
             place: Place::Sqlite,
             nodes: 1,
+            wires: false,
             people: 5,
             callers: 1,
             access: ACCESS,
@@ -113,7 +118,7 @@ impl Plan {
             home = home.with("EVERGRANT_MASTER_KEY", MASTER_KEY);
         }
         if let Some(url) = self.place.url() {
-            home = home.with("EVERGRANT_DATABASE_URL", &url);
+            home = home.with(DATABASE_URL, &url);
         }
         home
     }

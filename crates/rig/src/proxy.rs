@@ -1,8 +1,8 @@
 //! A wire that can be cut: stands between a service and its database or its provider and does to connections what
 //! networks do.
 //!
-//! It forwards bytes both ways. It can refuse, break everything that is open, and take the moment that matters most to a
-//! database's client: the `COMMIT` of PostgreSQL's protocol, right before it is forwarded or right after it held, so that
+//! It forwards bytes both ways. It can refuse, break everything that is open, let nothing through without breaking it (what
+//! was sent comes late then, as over a network that heals), and take the moment that matters most to a database's client: the `COMMIT` of PostgreSQL's protocol, right before it is forwarded or right after it held, so that
 //! the client can't know. It understands no more of the protocol than the frames of messages.
 
 use std::net::SocketAddr;
@@ -27,6 +27,7 @@ pub enum Cut {
 #[derive(Clone, Copy, Debug, Default)]
 struct State {
     down: bool,
+    held: bool,
     age: u64,
 }
 
@@ -134,12 +135,18 @@ impl Proxy {
 
     /// Breaks what is open and lets nobody through until it is mended.
     pub fn break_down(&self) {
-        self.shared.state.send_modify(|state| *state = State { down: true, age: state.age + 1 });
+        self.shared.state.send_modify(|state| *state = State { down: true, age: state.age + 1, ..*state });
     }
 
-    /// Lets everybody through again.
+    /// Lets nothing through either way until it is mended, and breaks nothing: what is sent meanwhile, also that a side has
+    /// ended, comes then.
+    pub fn hold(&self) {
+        self.shared.state.send_modify(|state| state.held = true);
+    }
+
+    /// Lets everybody and everything through again.
     pub fn mend(&self) {
-        self.shared.state.send_modify(|state| state.down = false);
+        self.shared.state.send_modify(|state| *state = State { down: false, held: false, ..*state });
     }
 
     /// Breaks what is open; who comes anew gets through.
@@ -163,6 +170,11 @@ impl Shared {
         Arc::new(Shared { state: watch::Sender::new(State::default()), cuts: Mutex::default(), to })
     }
 
+    /// Waits as long as nothing comes through.
+    async fn let_through(&self) {
+        drop(self.state.subscribe().wait_for(|state| !state.held).await);
+    }
+
     fn cuts(&self) -> MutexGuard<'_, Cuts> {
         self.cuts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -183,6 +195,7 @@ async fn connect(shared: Arc<Shared>, client: Box<dyn Side>) {
     if born.down {
         return;
     }
+    shared.let_through().await;
     let server: Box<dyn Side> = match &shared.to {
         Target::Unix(path) => match UnixStream::connect(path).await {
             Ok(stream) => Box::new(stream),
@@ -206,7 +219,9 @@ async fn forward(shared: &Shared, client: Box<dyn Side>, server: Box<dyn Side>) 
     let asked = async {
         let (mut frames, mut bytes) = (Frames::default(), vec![0; 16 * 1024]);
         loop {
-            let Ok(read @ 1..) = from_client.read(&mut bytes).await else { return None };
+            let read = from_client.read(&mut bytes).await;
+            shared.let_through().await;
+            let Ok(read @ 1..) = read else { return None };
             // A commit comes alone: nobody sends anything before it is answered.
             let cut = frames.holds_commit(&bytes[..read]).then(|| shared.take_cut()).flatten();
             if cut == Some(Cut::Before) {
@@ -221,7 +236,15 @@ async fn forward(shared: &Shared, client: Box<dyn Side>, server: Box<dyn Side>) 
         }
     };
     let answered = async {
-        drop(tokio::io::copy(&mut from_server, &mut to_client).await);
+        let mut bytes = vec![0; 16 * 1024];
+        loop {
+            let read = from_server.read(&mut bytes).await;
+            shared.let_through().await;
+            let Ok(read @ 1..) = read else { return };
+            if to_client.write_all(&bytes[..read]).await.is_err() {
+                return;
+            }
+        }
     };
     let cut = tokio::select! {
         cut = asked => cut,

@@ -47,6 +47,8 @@ pub enum Scenario {
     CommitsCut,
     /// PostgreSQL is away in the middle of many refreshes.
     DatabaseAway,
+    /// Three processes, and one is cut off from the database for longer than its lease.
+    CutOff,
     /// A process is stopped for longer than its lease.
     Pauses,
     /// A process is asked to end under load.
@@ -67,7 +69,7 @@ pub enum Scenario {
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Scenario; 15] = [
+    pub const ALL: [Scenario; 16] = [
         Scenario::KillsSqlite,
         Scenario::KillsPostgres,
         Scenario::SyscallsSqlite,
@@ -75,6 +77,7 @@ impl Scenario {
         Scenario::DatabaseCrashes,
         Scenario::CommitsCut,
         Scenario::DatabaseAway,
+        Scenario::CutOff,
         Scenario::Pauses,
         Scenario::Replaced,
         Scenario::Edits,
@@ -95,6 +98,7 @@ impl Scenario {
             Scenario::DatabaseCrashes => "PostgreSQL crashes every 2 to 6 s under load",
             Scenario::CommitsCut => "connection cut right before and right after COMMIT",
             Scenario::DatabaseAway => "PostgreSQL away in the middle of many refreshes",
+            Scenario::CutOff => "3 nodes, one cut off from the database for longer than its lease",
             Scenario::Pauses => "process stopped for longer than its lease",
             Scenario::Replaced => "process asked to end under load",
             Scenario::Edits => "new consents and edits during refreshes",
@@ -126,11 +130,12 @@ impl Scenario {
             Scenario::DatabaseCrashes => {
                 outages::database_crashes(&server(), seed, Duration::from_secs(1) * at(10, 600, 3600) as u32).await
             }
-            Scenario::CommitsCut => {
-                let place = Place::through_wire(&Arc::new(Cluster::start()));
-                outages::commits_cut(&Plan::new(program).at(place), seed, at(15, 500, 2000)).await
-            }
+            Scenario::CommitsCut => outages::commits_cut(&server(), seed, at(15, 500, 2000)).await,
             Scenario::DatabaseAway => away(&server(), seed, at(8, 45, 45) as u32, at(10, 170, 170)).await,
+            Scenario::CutOff => {
+                let plan = Plan { nodes: 3, ..server() }.with("lease", 2.0);
+                outages::cut_off(&plan, seed, at(2, 200, 1000), Duration::from_secs(3)).await
+            }
             Scenario::Pauses => {
                 outages::pauses(&sqlite.with("lease", 2.0), seed, at(2, 50, 500), Duration::from_secs(3)).await
             }

@@ -16,7 +16,8 @@ use tokio::task::JoinSet;
 use crate::dice::Dice;
 use crate::home::{Home, Serving};
 use crate::place::{Lock, Place};
-use crate::plan::{Plan, REPLAY_AFTER};
+use crate::plan::{DATABASE_URL, Plan, REPLAY_AFTER};
+use crate::proxy::Proxy;
 use crate::readers::{self, Read};
 use crate::tally::Tally;
 use crate::waiting::{pass, wait_for};
@@ -44,6 +45,26 @@ pub struct Node {
     pub home: Home,
     /// The process, while there is one.
     pub serving: Option<Serving>,
+    wire: Option<Proxy>,
+}
+
+impl Node {
+    fn new(home: Home, plan: &Plan) -> Self {
+        let wire = plan.wires.then(|| Proxy::before_database(&plan.place.cluster().socket()));
+        let home = match wire.as_ref().and_then(Proxy::folder) {
+            Some(folder) => home.with(DATABASE_URL, &plan.place.through(folder)),
+            None => home,
+        };
+        Node { home, serving: None, wire }
+    }
+
+    /// The wire between the process and the database.
+    ///
+    /// # Panics
+    /// Where the plan has none.
+    pub fn wire(&self) -> &Proxy {
+        self.wire.as_ref().expect("the plan has wires")
+    }
 }
 
 /// A provider, processes, a database and people.
@@ -94,7 +115,7 @@ impl Scene {
             None => first.beside(),
         };
         let homes = (1..plan.nodes).map(beside).collect::<Vec<_>>();
-        let nodes = std::iter::once(first).chain(homes).map(|home| Node { home, serving: None }).collect();
+        let nodes = std::iter::once(first).chain(homes).map(|home| Node::new(home, plan)).collect();
         let replay_after = plan.numbers.iter().rfind(|(name, _)| *name == "replay_after");
         let mut scene = Scene {
             judge: Judge::start(judge).await.expect("a judge starts"),
