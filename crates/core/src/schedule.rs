@@ -10,7 +10,7 @@ use crate::connection::{Life, ReauthReason, Status};
 use crate::grant::GrantFacts;
 use crate::lifetime::Expiry;
 use crate::policy::Policy;
-use crate::provider::{CredentialKind, Provider, RefreshLifetimeKind, Renewal};
+use crate::provider::{CredentialKind, Provider, RefreshLifetimeKind, Renewal, ReplayKind};
 use crate::time::Timestamp;
 
 /// A grant whose lifetime nobody knows is refreshed this often, if it can be (docs/lifecycle.md, "Lifetimes").
@@ -19,6 +19,8 @@ const UNKNOWN_LIFETIME_REFRESH: Duration = Duration::from_secs(24 * 3600);
 const SELF_RENEWAL_MARGIN: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long before its end a static credential's end is told, at most a third of its life.
 const END_TOLD_AHEAD: Duration = Duration::from_secs(7 * 24 * 3600);
+/// For so long a provider may give an answer again at most: ten minutes is the longest time known of any (Atlassian).
+const GIVEN_AGAIN: Duration = Duration::from_secs(600);
 
 /// How fresh an access token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -310,4 +312,12 @@ pub fn idle_end(facts: &GrantFacts, provider: &Provider) -> Option<Timestamp> {
 /// How long before its end by idleness a refresh token is renewed in any case.
 pub fn idle_reserve(limit: Duration) -> Duration {
     (limit / 10).min(Duration::from_secs(7 * 24 * 3600))
+}
+
+/// From when the lifetimes in an answer count. Where it may be the same answer again as one to an earlier sending that was
+/// lost, they count from that one, which the answer does not tell; at worst the token is renewed a few minutes early.
+pub fn counted_from(lost_since: Option<Timestamp>, provider: &Provider, sent_at: Timestamp) -> Timestamp {
+    let may_repeat = matches!(provider.replay, ReplayKind::Idempotent | ReplayKind::Unknown);
+    let recent = |since: &Timestamp| *since <= sent_at && sent_at.since(*since) <= GIVEN_AGAIN;
+    lost_since.filter(|since| may_repeat && recent(since)).unwrap_or(sent_at)
 }

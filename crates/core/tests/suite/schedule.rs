@@ -6,9 +6,9 @@ use evergrant_core::connection::{Life, ReauthReason, Status};
 use evergrant_core::grant::GrantFacts;
 use evergrant_core::lifetime::Expiry;
 use evergrant_core::policy::{Policy, Seconds};
-use evergrant_core::provider::{Provider, RefreshLifetimeKind, Renewal};
+use evergrant_core::provider::{Provider, RefreshLifetimeKind, Renewal, ReplayKind};
 use evergrant_core::schedule::{
-    Demand, Freshness, MinTtl, demand, due_at, earliest_refresh, freshness, is_shown_though_expired,
+    Demand, Freshness, MinTtl, counted_from, demand, due_at, earliest_refresh, freshness, is_shown_though_expired,
 };
 use evergrant_core::time::Timestamp;
 
@@ -234,4 +234,19 @@ fn a_short_token_is_due_at_once_and_may_be_exchanged_at_any_age() {
     let long = GrantFacts { short: false, ..facts(2, 0, 60 * 86_400) };
     assert_eq!(earliest_refresh(&long, &provider), Some(at(86_400)));
     assert_eq!(due_at(&life(long), &provider, &Policy::default(), 0.0), Some(at(53 * 86_400)));
+}
+
+#[test]
+fn an_answer_that_may_be_one_given_again_counts_from_the_sending_that_was_lost() {
+    for kind in [ReplayKind::Idempotent, ReplayKind::Unknown] {
+        let provider = Provider { replay: kind, ..Provider::default() };
+        assert_eq!(counted_from(None, &provider, at(0)), at(0));
+        for (lost, counted) in [(0, 0), (-1, -1), (-600, -600), (-601, 0), (1, 0)] {
+            assert_eq!(counted_from(Some(at(lost)), &provider, at(0)), at(counted), "{kind:?} {lost}");
+        }
+    }
+    for kind in [ReplayKind::None, ReplayKind::Confirm, ReplayKind::Overlap, ReplayKind::Single, ReplayKind::Family] {
+        let provider = Provider { replay: kind, ..Provider::default() };
+        assert_eq!(counted_from(Some(at(-60)), &provider, at(0)), at(0), "{kind:?} gives another pair or none");
+    }
 }

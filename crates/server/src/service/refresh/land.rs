@@ -11,6 +11,7 @@ use evergrant_core::notice::NoticeKind;
 use evergrant_core::outcome::{Class, Failure, Outcome};
 use evergrant_core::planted::{self, Bug};
 use evergrant_core::provider::ReplayKind;
+use evergrant_core::schedule;
 use evergrant_core::secret::RefreshToken;
 use evergrant_core::time::Timestamp;
 use evergrant_store::journal::Journalled;
@@ -236,10 +237,8 @@ impl Flight<'_> {
 
     fn facts(&self, leased: &Leased, tokens: &TokenSet, sent_at: Timestamp) -> GrantFacts {
         let before = leased.connection.life.grant.as_ref();
-        // The same answer as one that was lost, perhaps: its lifetimes count from that one, which nobody can tell later.
-        let again =
-            leased.connection.life.uncertain.filter(|_| self.integration.provider.replay == ReplayKind::Idempotent);
-        let issued_at = again.map_or(sent_at, |lost| lost.since.min(sent_at));
+        let lost = leased.connection.life.uncertain.map(|lost| lost.since);
+        let issued_at = schedule::counted_from(lost, &self.integration.provider, sent_at);
         let as_first = |at: Timestamp| at.minus(sent_at.since(issued_at));
         let (expiry, lifetime) = match tokens.expiry {
             Expiry::At { at } => (Expiry::At { at: as_first(at) }, u64::try_from(at.since(sent_at).as_millis()).ok()),
@@ -418,7 +417,7 @@ impl Flight<'_> {
 
     fn due(&self, transition: &Transition) -> Option<Timestamp> {
         let jitter = self.inner.jitter(self.id);
-        evergrant_core::schedule::due_at(&transition.life, &self.integration.provider, &self.policy, jitter)
+        schedule::due_at(&transition.life, &self.integration.provider, &self.policy, jitter)
     }
 
     fn notices(&self, leased: &Leased, transition: &Transition, now: Timestamp) -> Vec<NewNotice> {

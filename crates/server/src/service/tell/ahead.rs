@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use evergrant_core::connection::Connection;
-use evergrant_core::integration::Integration;
+use evergrant_core::integration::{Health, Integration};
 use evergrant_core::schedule;
 use evergrant_core::time::Timestamp;
 use evergrant_store::Event;
@@ -122,7 +122,7 @@ impl Service {
     /// Refresh tokens that die of idleness, because for half of the time in which they should have been renewed nothing could be.
     async fn tell_idle_end(&self, integration: &Integration) -> Result<(), Refusal> {
         let Some(limit) = integration.provider.idle_limit() else { return Ok(()) };
-        let Some(why) = self.standstill(integration) else { return Ok(()) };
+        let Some((why, since)) = self.standstill(integration) else { return Ok(()) };
         let now = self.now();
         let longest_due = self.store.longest_due(&integration.name, now, FIRST).await?;
         let facts = longest_due.iter().filter_map(|connection| connection.life.grant.as_ref());
@@ -136,19 +136,22 @@ impl Service {
              renewed before. Their people would have to reconnect.",
             limit.as_secs() / 86_400
         );
-        // Told once for each change of the integration, as long as it lasts.
-        self.alert_about(&integration.name, integration.updated_at, "integration.idle_limit", &what).await.map(drop)
+        // Told once for each standstill, as long as it lasts.
+        self.alert_about(&integration.name, since, "integration.idle_limit", &what).await.map(drop)
     }
 
-    /// Why nothing at all is renewed, as the beginning of a sentence; none where something is.
-    fn standstill(&self, integration: &Integration) -> Option<&'static str> {
+    /// Why nothing at all is renewed, as the beginning of a sentence, and what tells this time from others; none where
+    /// something is.
+    fn standstill(&self, integration: &Integration) -> Option<(&'static str, Timestamp)> {
         if integration.paused {
-            return Some("This integration is paused");
+            return Some(("This integration is paused", integration.updated_at));
         }
-        if integration.health.is_misconfigured() {
-            return Some("The provider refuses the OAuth client");
+        if let Health::Misconfigured { since, .. } = &integration.health {
+            return Some(("The provider refuses the OAuth client", *since));
         }
-        self.refresher.breaker_open(&integration.name).then_some("The provider does not answer")
+        // Since when a breaker is open is known to each node for itself: told once for each change of the integration.
+        let silent = self.refresher.breaker_open(&integration.name);
+        silent.then_some(("The provider does not answer", integration.updated_at))
     }
 
     /// The operator hears of the end of the last secret a month before, and again when only a quarter of that is left.
