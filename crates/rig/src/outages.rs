@@ -96,8 +96,8 @@ pub async fn database_away(plan: &Plan, seed: u64, away: Duration) -> Tally {
     // Everything that is sent from now on waits for its answer until the database is gone.
     scene.judge.fault(FaultRule::lasting(Fault::HoldAnswer));
     let sent = scene.people.len() / 2;
-    let held =
-        scene.judge.wait_until(Duration::from_secs(60), |ledger| ledger.in_flight().count() >= sent.min(60)).await;
+    // They are due before their tokens end.
+    let held = scene.judge.wait_until(plan.access, |ledger| ledger.in_flight().count() >= sent.min(60)).await;
     assert!(held.is_ok(), "refreshes are under way");
     server(&scene.place, evergrant_testkit::cluster::Cluster::crash).await;
     scene.tally.did("refresh under way when the database went");
