@@ -2,8 +2,9 @@
 //! networks do.
 //!
 //! It forwards bytes both ways. It can refuse, break everything that is open, let nothing through without breaking it (what
-//! was sent comes late then, as over a network that heals), and take the moment that matters most to a database's client: the `COMMIT` of PostgreSQL's protocol, right before it is forwarded or right after it held, so that
-//! the client can't know. It understands no more of the protocol than the frames of messages.
+//! was sent comes late then, as over a network that heals), and take the moment that matters most to a database's client:
+//! the `COMMIT` of PostgreSQL's protocol, right before it is forwarded or right after it held, so that the client can't
+//! know. It understands no more of the protocol than the frames of messages.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

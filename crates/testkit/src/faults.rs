@@ -42,6 +42,8 @@ pub enum Fault {
     EchoToken,
     /// Leaves `expires_in` out of token answers.
     OmitExpiresIn,
+    /// Decides (and rotates), and leaves `access_token` out of the answer.
+    OmitAccessToken,
 }
 
 impl Fault {
@@ -62,6 +64,7 @@ impl Fault {
             Self::Answer(canned) => &canned.name,
             Self::EchoToken => "echo-token",
             Self::OmitExpiresIn => "omit-expires-in",
+            Self::OmitAccessToken => "omit-access-token",
         }
     }
 }

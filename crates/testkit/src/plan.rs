@@ -71,7 +71,7 @@ pub(crate) struct Plan {
     pub(crate) canned: Option<Canned>,
     pub(crate) echo_token: bool,
     pub(crate) spends: bool,
-    pub(crate) omit_expires_in: bool,
+    pub(crate) omits: Option<&'static str>,
     pub(crate) delay_answer: Duration,
     pub(crate) hold_answer: bool,
     pub(crate) delivery: Delivery,
@@ -117,7 +117,8 @@ impl Plan {
                 self.echo_token = true;
                 self.spends = rule.spends;
             }
-            Fault::OmitExpiresIn => self.omit_expires_in = true,
+            Fault::OmitExpiresIn => self.omits = Some("expires_in"),
+            Fault::OmitAccessToken => self.omits = Some("access_token"),
         }
         self.names.push(rule.fault.name().to_owned());
         true

@@ -99,7 +99,10 @@ impl Talk {
                 None if plan.echo_token => token::echo(request),
                 None => own,
             };
-            if plan.omit_expires_in { token::without_expires_in(said) } else { said }
+            match plan.omits {
+                Some(left_out) => token::without(said, left_out),
+                None => said,
+            }
         })
     }
 

@@ -20,7 +20,7 @@ const fn switch(name: &'static str, what: &'static str, fields: &'static [&'stat
 pub(crate) const COMMON_FIELDS: [&str; 7] = ["client_id", "account", "count", "endpoint", "grant_type", "spends", "on"];
 
 /// Every switch.
-pub(crate) const SWITCHES: [Switch; 23] = [
+pub(crate) const SWITCHES: [Switch; 24] = [
     switch(
         "revoke",
         "Ends grants, as a person does in the settings of the provider.",
@@ -50,6 +50,7 @@ pub(crate) const SWITCHES: [Switch; 23] = [
     switch("echo-token", "Refuses, and repeats the refresh token in the error's text.", &[]),
     switch("invalid-client", "Answers invalid_client.", &[]),
     switch("omit-expires-in", "Leaves expires_in out of the answer.", &[]),
+    switch("omit-access-token", "Rotates, and leaves access_token out of the answer.", &[]),
     switch("flood", "Answers more than 256 KiB.", &["bytes"]),
     switch("redirect", "Answers a redirect.", &["location", "status"]),
 ];
@@ -98,6 +99,7 @@ fn fault(name: &str, form: &Form) -> Result<Option<Fault>, String> {
         "wrong-length" => Fault::WrongLength(form.parse_as("bytes")?.unwrap_or(10)),
         "echo-token" => Fault::EchoToken,
         "omit-expires-in" => Fault::OmitExpiresIn,
+        "omit-access-token" => Fault::OmitAccessToken,
         _ => return Ok(canned(name, form)?.map(Fault::Answer)),
     }))
 }

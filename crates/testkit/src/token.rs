@@ -220,13 +220,13 @@ fn number(span: Duration) -> Value {
     if span.subsec_nanos() == 0 { json!(span.as_secs()) } else { json!(span.as_secs_f64()) }
 }
 
-/// The same answer without `expires_in`.
-pub(crate) fn without_expires_in(mut answer: Answer) -> Answer {
+/// The same answer without this member.
+pub(crate) fn without(mut answer: Answer, left_out: &str) -> Answer {
     if let Ok(Value::Object(mut members)) = serde_json::from_slice(&answer.body) {
-        members.remove("expires_in");
+        members.remove(left_out);
         answer.body = Value::Object(members).to_string().into_bytes();
     } else {
-        let kept = form_urlencoded::parse(&answer.body).filter(|(name, _)| name != "expires_in");
+        let kept = form_urlencoded::parse(&answer.body).filter(|(name, _)| name != left_out);
         answer.body = form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish().into_bytes();
     }
     answer

@@ -206,6 +206,15 @@ async fn expires_in_can_be_left_out() {
 }
 
 #[tokio::test]
+async fn the_access_token_can_be_left_out_of_what_a_rotation_brings() {
+    let scene = Scene::new().await;
+    scene.judge.fault(FaultRule::next(1, Fault::OmitAccessToken));
+    let reply = scene.refresh(&scene.refresh_token("alice")).await;
+    assert!(reply.json().get("access_token").is_none());
+    assert!(scene.judge.is_live(&member(&reply, "refresh_token")));
+}
+
+#[tokio::test]
 async fn a_fault_meets_only_those_it_is_for() {
     let scene = Scene::new().await;
     let fault = || Fault::Answer(Canned::error_500());

@@ -23,31 +23,57 @@ fn let_go(world: &World) {
     world.judge.release();
 }
 
-#[tokio::test]
-async fn an_import_during_a_refresh_wins_and_the_late_answer_is_kept_as_a_spare_that_saves_the_grant() {
-    let world = on_demand().await;
-    let id = connected(&world, "acme", "alice").await;
-    under_way(&world, &id).await;
-    let pair = world.judge.issue("acme", "alice").unwrap();
+/// A connection that was imported anew during a refresh, whose answer came too late; then the imported grant dies.
+async fn dead_with_a_spare(world: &World) -> String {
+    let id = connected(world, "acme", "alice").await;
+    under_way(world, &id).await;
+    let pair = world.judge.issue("acme", "alice").expect("it is registered");
     let import = json!({
         "integration": "acme", "subject": "user-alice", "account_id": "alice",
         "access_token": pair.access_token, "refresh_token": pair.refresh_token,
     });
     let reply = world.post("/v1/connections", &import).await;
     assert_eq!((reply.status, &reply.json()["id"]), (200, &id.as_str().into()), "{}", reply.text());
-    let_go(&world);
-    world.judge.wait_until(SOON, |ledger| ledger.in_flight().count() == 0).await.unwrap();
+    let_go(world);
+    world.judge.wait_until(SOON, |ledger| ledger.in_flight().count() == 0).await.expect("it ends");
     let given = world.token(&id, "").await.json();
     assert_eq!(given["access_token"], pair.access_token.as_str(), "{given}");
-    // The imported grant dies; the answer that lost the race is tried before anybody is bothered.
-    let provider = Http::new(world.judge.url()).basic("acme", &world.judge.client_secret("acme").unwrap());
-    assert_eq!(
-        provider.form("/revoke", &[("token", pair.refresh_token.as_deref().unwrap())]).await.unwrap().status,
-        200
-    );
+    let provider = Http::new(world.judge.url()).basic("acme", &world.judge.client_secret("acme").expect("it has one"));
+    let ended = provider
+        .form("/revoke", &[("token", pair.refresh_token.as_deref().expect("a pair"))])
+        .await
+        .expect("an answer");
+    assert_eq!(ended.status, 200);
+    id
+}
+
+/// What a forced refresh ends with.
+async fn forced(world: &World, id: &str) -> serde_json::Value {
     let forced = world.post(&format!("/v1/connections/{id}/refresh"), &json!({})).await;
-    assert_eq!((forced.status, &forced.json()["outcome"]), (200, &"success".into()), "{}", forced.text());
+    assert_eq!(forced.status, 200, "{}", forced.text());
+    forced.json()["outcome"].clone()
+}
+
+#[tokio::test]
+async fn an_import_during_a_refresh_wins_and_the_late_answer_is_kept_as_a_spare_that_saves_the_grant() {
+    let world = on_demand().await;
+    let id = dead_with_a_spare(&world).await;
+    assert_eq!(forced(&world, &id).await, "success", "the answer that lost is tried before anybody is bothered");
     assert_eq!(world.connection(&id).await["status"], "connected");
+    assert_eq!(world.judge.ledger().violations, []);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_spare_that_brings_only_a_refresh_token_saves_the_grant_too() {
+    let world = on_demand().await;
+    let id = dead_with_a_spare(&world).await;
+    world.judge.fault(to("acme", Fault::OmitAccessToken));
+    assert_eq!(forced(&world, &id).await, "malformed");
+    world.judge.switch_off("omit-access-token");
+    assert_eq!(world.connection(&id).await["status"], "connected");
+    world.clock.forward(3600);
+    assert_eq!(forced(&world, &id).await, "success", "with the refresh token that came alone");
     assert_eq!(world.judge.ledger().violations, []);
     world.stop().await;
 }
