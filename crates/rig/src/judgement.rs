@@ -157,7 +157,7 @@ pub fn ledger(scene: &mut Scene) {
     scene.tally.rescued = unheard.saturating_sub(scene.tally.told);
 }
 
-fn line(spend: &Spend) -> String {
+pub(crate) fn line(spend: &Spend) -> String {
     let (began, at) = (spend.began_at, |at: Option<At>| at.map(|at| at.since(spend.began_at)));
     format!(
         "#{} {} {} at {}: {:?} {:?}, decided {:?}, written {:?}, closed {:?}, {:?}",

@@ -7,6 +7,7 @@ use evergrant_testkit::{End, Fault, FaultRule, Moment};
 use serde_json::json;
 
 use crate::dice::Dice;
+use crate::judgement;
 use crate::place::Place;
 use crate::plan::Plan;
 use crate::proxy::Cut;
@@ -212,12 +213,14 @@ pub async fn replaced(plan: &Plan, seed: u64, rounds: usize) -> Tally {
         scene.tally.did("SIGTERM under load");
     }
     let spends = scene.judge.ledger().spends;
-    let left = spends.iter().filter(|spend| spend.end.is_some_and(|end| end != End::Delivered)).count();
-    if left > 0 {
-        scene
-            .tally
-            .wrong
-            .push(format!("LOST_CLOSABLE: {left} answers were not waited for by a process that was asked to end"));
+    let left = spends.iter().filter(|spend| spend.end.is_some_and(|end| end != End::Delivered));
+    let left: Vec<String> = left.map(judgement::line).collect();
+    if !left.is_empty() {
+        scene.tally.wrong.push(format!(
+            "LOST_CLOSABLE: {} answers were not waited for by a process that was asked to end: {}",
+            left.len(),
+            left.join("\n    ")
+        ));
     }
     scene.end().await
 }

@@ -91,6 +91,8 @@ pub struct Scene {
     pub(crate) journalled: HashSet<usize>,
     /// How often each connection was said to be lost.
     pub(crate) losses: HashMap<String, usize>,
+    /// How long an access token lives.
+    access: Duration,
     /// The least rest between two uses of a token that was not answered, in seconds.
     pub(crate) replay_after: f64,
     /// What the processes have written to their logs.
@@ -129,6 +131,7 @@ impl Scene {
             writes: Arc::default(),
             journalled: HashSet::new(),
             losses: HashMap::new(),
+            access: plan.access,
             replay_after: replay_after.map_or(REPLAY_AFTER, |(_, seconds)| *seconds),
             words: String::new(),
             addresses: watch::Sender::new(Vec::new()),
@@ -394,7 +397,8 @@ impl Scene {
             (text(&item["status"]), item["refresh_count"].as_u64().unwrap_or_default(), item)
         };
         let what = format!("UNREPORTED: the next try of {person:?}");
-        let (status, _, item) = wait_for(AT_REST, &what, async || {
+        // What was renewed just now is due when most of its life has passed.
+        let (status, _, item) = wait_for(AT_REST + self.access, &what, async || {
             let now = count(&self.listed().await);
             (now.0 == "needs_reauth" || now.1 > count(before).1).then_some(now)
         })
