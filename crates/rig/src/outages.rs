@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use evergrant_testkit::{End, Fault, FaultRule, Moment};
+use evergrant_testkit::{End, Fault, FaultRule, Moment, Spend};
 use serde_json::json;
 
 use crate::dice::Dice;
@@ -214,7 +214,14 @@ pub async fn replaced(plan: &Plan, seed: u64, rounds: usize) -> Tally {
     }
     let spends = scene.judge.ledger().spends;
     let left = spends.iter().filter(|spend| spend.end.is_some_and(|end| end != End::Delivered));
-    let left: Vec<String> = left.map(judgement::line).collect();
+    let after = |one: &Spend| {
+        let same = spends.iter().filter(move |spend| spend.client_id == one.client_id && spend.account == one.account);
+        let from = same.skip_while(move |spend| spend.number + 20 < one.number);
+        let all: Vec<String> =
+            from.filter(|spend| spend.number <= one.number + 60).take(5).map(judgement::line).collect();
+        all.join("\n      ")
+    };
+    let left: Vec<String> = left.map(after).collect();
     if !left.is_empty() {
         scene.tally.wrong.push(format!(
             "LOST_CLOSABLE: {} answers were not waited for by a process that was asked to end: {}",

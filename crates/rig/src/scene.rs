@@ -385,8 +385,19 @@ impl Scene {
         }
     }
 
+    /// All connections, page by page.
     async fn listed(&self) -> Value {
-        self.get("/v1/connections?limit=500").await["items"].clone()
+        let (mut all, mut page) = (Vec::new(), "/v1/connections?limit=500".to_owned());
+        loop {
+            let mut list = self.get(&page).await;
+            if let Value::Array(items) = list["items"].take() {
+                all.extend(items);
+            }
+            match list["next_cursor"].as_str() {
+                Some(cursor) => page = format!("/v1/connections?limit=500&cursor={cursor}"),
+                None => return Value::Array(all),
+            }
+        }
     }
 
     /// Judges a connection after a try later than `before`; whether it lives.

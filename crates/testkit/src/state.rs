@@ -197,7 +197,7 @@ impl State {
     pub(crate) fn written(&mut self, spend: usize, now: Moment) {
         let spend = &mut self.ledger.spends[spend];
         if spend.end.is_none() {
-            spend.written_at = Some(now);
+            spend.written_at.get_or_insert(now);
         }
     }
 
