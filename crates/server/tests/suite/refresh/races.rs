@@ -5,6 +5,7 @@ use evergrant_testkit::http::Http;
 use serde_json::json;
 
 use super::{SOON, World, connected, on_demand, to};
+use crate::waiting::wait_for;
 
 /// A refresh that has been decided at the provider, and whose answer is held back.
 async fn under_way(world: &World, id: &str) {
@@ -36,6 +37,9 @@ async fn dead_with_a_spare(world: &World) -> String {
     assert_eq!((reply.status, &reply.json()["id"]), (200, &id.as_str().into()), "{}", reply.text());
     let_go(world);
     world.judge.wait_until(SOON, |ledger| ledger.in_flight().count() == 0).await.expect("it ends");
+    // Who forced a refresh before the late answer is stored would only hear of that one.
+    wait_for(SOON, "the late answer is stored", async || (world.service.refresher.in_flight() == 0).then_some(()))
+        .await;
     let given = world.token(&id, "").await.json();
     assert_eq!(given["access_token"], pair.access_token.as_str(), "{given}");
     let provider = Http::new(world.judge.url()).basic("acme", &world.judge.client_secret("acme").expect("it has one"));
