@@ -214,12 +214,11 @@ pub async fn replaced(plan: &Plan, seed: u64, rounds: usize) -> Tally {
     }
     let spends = scene.judge.ledger().spends;
     let left = spends.iter().filter(|spend| spend.end.is_some_and(|end| end != End::Delivered));
+    // With the next uses of the same grant: they show whether the answer had come after all.
     let after = |one: &Spend| {
-        let same = spends.iter().filter(move |spend| spend.client_id == one.client_id && spend.account == one.account);
-        let from = same.skip_while(move |spend| spend.number + 20 < one.number);
-        let all: Vec<String> =
-            from.filter(|spend| spend.number <= one.number + 60).take(5).map(judgement::line).collect();
-        all.join("\n      ")
+        let same = spends.iter().filter(|spend| spend.client_id == one.client_id && spend.account == one.account);
+        let from = same.skip_while(|spend| spend.number < one.number);
+        from.take(3).map(judgement::line).collect::<Vec<_>>().join("\n      ")
     };
     let left: Vec<String> = left.map(after).collect();
     if !left.is_empty() {

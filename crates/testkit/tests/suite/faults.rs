@@ -197,21 +197,14 @@ async fn an_error_can_repeat_the_token() {
 }
 
 #[tokio::test]
-async fn expires_in_can_be_left_out() {
+async fn a_member_can_be_left_out_of_what_a_rotation_brings() {
     let scene = Scene::new().await;
-    scene.judge.fault(FaultRule::next(1, Fault::OmitExpiresIn));
-    let reply = scene.refresh(&scene.refresh_token("alice")).await;
-    assert!(reply.json().get("expires_in").is_none());
-    assert!(scene.judge.is_live(&member(&reply, "refresh_token")));
-}
-
-#[tokio::test]
-async fn the_access_token_can_be_left_out_of_what_a_rotation_brings() {
-    let scene = Scene::new().await;
-    scene.judge.fault(FaultRule::next(1, Fault::OmitAccessToken));
-    let reply = scene.refresh(&scene.refresh_token("alice")).await;
-    assert!(reply.json().get("access_token").is_none());
-    assert!(scene.judge.is_live(&member(&reply, "refresh_token")));
+    for (fault, left_out) in [(Fault::OmitExpiresIn, "expires_in"), (Fault::OmitAccessToken, "access_token")] {
+        scene.judge.fault(FaultRule::next(1, fault));
+        let reply = scene.refresh(&scene.refresh_token("alice")).await;
+        assert!(reply.json().get(left_out).is_none(), "{left_out}");
+        assert!(scene.judge.is_live(&member(&reply, "refresh_token")), "{left_out}");
+    }
 }
 
 #[tokio::test]
